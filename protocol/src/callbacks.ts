@@ -1,0 +1,109 @@
+import * as v from 'valibot';
+import { FAILURE_CODES } from './failures.ts';
+import { JOB_STATUSES, Percent, STAGES } from './job.ts';
+import { ExportOptions } from './options.ts';
+
+const Epoch = v.pipe(v.number(), v.integer(), v.minValue(1));
+const Sequence = v.pipe(v.number(), v.integer(), v.minValue(1));
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const Hint = v.pipe(v.number(), v.finite(), v.minValue(0));
+const Label = v.pipe(v.string(), v.minLength(1), v.maxLength(200));
+
+/** Fields of every call after `claim`: who speaks (`epoch`) and in which order (`seq`, from 1). */
+const fence = { epoch: v.optional(Epoch), seq: v.optional(Sequence) };
+
+/** What RunPod carries from the dispatcher to the renderer, as the `input` of its job. */
+export const RenderTicket = v.object({
+  v: v.literal(1),
+  job_id: v.string(),
+  attempt: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  /** `POST {callback_url}/claim|progress|complete|error`, with `Authorization: Bearer {token}`. */
+  callback_url: v.pipe(v.string(), v.url()),
+  /** Opens this attempt of this job and nothing else. */
+  token: v.string(),
+});
+export type RenderTicket = v.InferOutput<typeof RenderTicket>;
+
+/** The contract's `POST /init` by hand: any job with at least these fields. */
+export const InitBody = v.object({
+  id: v.pipe(v.string(), v.maxLength(128)),
+  status: v.picklist(JOB_STATUSES),
+  progress: Percent,
+});
+export type InitBody = v.InferOutput<typeof InitBody>;
+
+/** `POST /claim`: the first act of a renderer process. `nonce` is made anew by each process. */
+export const ClaimBody = v.object({
+  nonce: v.pipe(v.string(), v.minLength(8), v.maxLength(64)),
+  provider_job_id: v.nullable(Label),
+  worker_id: v.nullable(Label),
+});
+export type ClaimBody = v.InferOutput<typeof ClaimBody>;
+
+/** The answer to `claim`: the work, and the epoch that every later call repeats. Times in ms. */
+export const ClaimReply = v.object({
+  success: v.literal(true),
+  epoch: Epoch,
+  /** Without an acknowledged call for this long the renderer must stop by itself. */
+  lease_ms: Count,
+  next_report_ms: Count,
+  options: ExportOptions,
+  /** `GET source.url` with the same bearer token; ranges and `If-Match: etag` are honoured. */
+  source: v.object({ url: v.string(), size: Count, etag: v.string(), filename: v.string() }),
+  /** `PUT output.url` with the same bearer token, Content-Length and `X-Content-SHA256` (hex). */
+  output: v.object({ url: v.string(), key: v.string(), content_type: v.string() }),
+});
+export type ClaimReply = v.InferOutput<typeof ClaimReply>;
+
+/** `POST /progress`. Only `progress` is required. */
+export const ProgressBody = v.object({
+  ...fence,
+  progress: Percent,
+  message: v.optional(v.pipe(v.string(), v.maxLength(1000))),
+  stage: v.optional(v.picklist(STAGES)),
+  fps: v.optional(Hint),
+  speed: v.optional(Hint),
+  eta_ms: v.optional(Hint),
+});
+export type ProgressBody = v.InferOutput<typeof ProgressBody>;
+
+/** What the renderer says of the file it stored; the server compares size and hash with R2. */
+export const OutputManifest = v.object({
+  size: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  /** Lower-case hex. */
+  sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  width: Count,
+  height: Count,
+  duration_ms: Count,
+  frames: Count,
+});
+export type OutputManifest = v.InferOutput<typeof OutputManifest>;
+
+/** `POST /complete`. `manifest` is required of a job that was dispatched. */
+export const CompleteBody = v.object({
+  ...fence,
+  output_video_key: v.pipe(v.string(), v.minLength(1), v.maxLength(1024)),
+  manifest: v.optional(OutputManifest),
+});
+export type CompleteBody = v.InferOutput<typeof CompleteBody>;
+
+/** `POST /error`. `should_retry: false` can only make the server's own rule stricter. */
+export const ErrorBody = v.object({
+  ...fence,
+  error: v.pipe(v.string(), v.minLength(1), v.maxLength(4000)),
+  code: v.optional(v.picklist(FAILURE_CODES)),
+  should_retry: v.optional(v.boolean()),
+});
+export type ErrorBody = v.InferOutput<typeof ErrorBody>;
+
+/** The answer to `progress`: how long the lease runs and when to report next, ms. */
+export const ReportReply = v.object({
+  success: v.literal(true),
+  lease_ms: v.optional(Count),
+  next_report_ms: v.optional(Count),
+});
+export type ReportReply = v.InferOutput<typeof ReportReply>;
+
+/** The answer to `error`. */
+export const ErrorReply = v.object({ success: v.literal(true), retrying: v.boolean() });
+export type ErrorReply = v.InferOutput<typeof ErrorReply>;

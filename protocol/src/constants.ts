@@ -1,0 +1,26 @@
+// Plain values of the wire, free of any import, so that the browser's bundle stays small.
+
+/**
+ * The bytes of a keep-alive and of its answer. The platform answers these exact bytes without
+ * waking the object; a ping spelled otherwise is answered too, but wakes it.
+ */
+export const PING = '{"type":"ping"}';
+export const PONG = '{"type":"pong"}';
+
+/** The WebSocket subprotocol that a viewer offers; the server echoes this one and no other. */
+export const VIEWER_SUBPROTOCOL = 'export.v1';
+/** A viewer's token travels as a second offered subprotocol: this prefix, then the token. */
+export const BEARER_SUBPROTOCOL = 'bearer.';
+
+/** Largest message that a viewer may send, bytes. */
+export const MAX_VIEWER_FRAME = 1024;
+
+/** Why the server closes a viewer's socket. */
+export const CLOSE_CODES = {
+  /** Too many messages in too short a time. */
+  flood: 1008,
+  /** A message larger than `MAX_VIEWER_FRAME`. */
+  oversize: 1009,
+  /** The socket's state was written by another version: dial again at once. */
+  stale: 4409,
+} as const;

@@ -1,0 +1,10 @@
+// Everything that can be said on a wire of this project. Read this first.
+export * from './version.ts';
+export * from './constants.ts';
+export * from './options.ts';
+export * from './failures.ts';
+export * from './problems.ts';
+export * from './job.ts';
+export * from './messages.ts';
+export * from './callbacks.ts';
+export * from './requests.ts';

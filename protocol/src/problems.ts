@@ -1,0 +1,83 @@
+import * as v from 'valibot';
+
+interface ProblemRule {
+  readonly status: number;
+  readonly title: string;
+  /** Whether the same request may succeed later. */
+  readonly retryable?: true;
+  /** Whether a renderer that gets this must stop its work at once. */
+  readonly stop?: true;
+}
+
+/** Every refusal that the server can give, by its stable code (RFC 9457 `application/problem+json`). */
+export const PROBLEMS = {
+  invalid_json: { status: 400, title: 'The body is not valid JSON.' },
+  job_not_initialised: { status: 400, title: 'No job was initialised under this id.' },
+  unauthorized: { status: 401, title: 'Credentials are missing or not valid.' },
+  forbidden: { status: 403, title: 'These credentials do not allow this.' },
+  origin_not_allowed: { status: 403, title: 'This origin may not open a socket here.' },
+  link_expired: { status: 403, title: 'This link has expired or was changed.' },
+  not_found: { status: 404, title: 'There is nothing at this address.' },
+  job_not_found: { status: 404, title: 'There is no such job.' },
+  file_not_found: { status: 404, title: 'There is no such file.' },
+  method_not_allowed: { status: 405, title: 'This address does not take this method.' },
+  cancel_conflict: { status: 409, title: 'The job has already ended in another way.' },
+  idempotency_conflict: { status: 409, title: 'This id or key was used for a different request.' },
+  upload_exists: { status: 409, title: 'This upload is already finished.' },
+  stale_attempt: { status: 409, title: 'This attempt is no longer the current one.', stop: true },
+  not_owner: { status: 409, title: 'Another renderer owns this attempt.', stop: true },
+  job_finished: { status: 410, title: 'The job has ended.', stop: true },
+  length_required: { status: 411, title: 'A Content-Length is required.' },
+  output_exists: { status: 412, title: 'This output is already stored.' },
+  source_changed: { status: 412, title: 'The source is not the one that was meant.' },
+  body_too_large: { status: 413, title: 'The body is larger than this address takes.' },
+  unsupported_media_type: { status: 415, title: 'The body must be application/json.' },
+  range_not_satisfiable: { status: 416, title: 'The range is outside the file.' },
+  invalid_body: { status: 422, title: 'The body does not have the right shape.' },
+  invalid_query: { status: 422, title: 'The query does not have the right shape.' },
+  input_not_found: { status: 422, title: 'The upload of this job is not there.' },
+  upload_mismatch: { status: 422, title: 'The bytes received are not those announced.' },
+  output_rejected: { status: 422, title: 'The output is not there or not as reported.' },
+  upgrade_required: { status: 426, title: 'This address takes WebSocket upgrades only.' },
+  too_many_viewers: {
+    status: 429,
+    title: 'This job has as many viewers as it may.',
+    retryable: true,
+  },
+  internal_error: { status: 500, title: 'Something went wrong here.', retryable: true },
+  not_configured: { status: 503, title: 'The server is not fully configured.' },
+  database_unavailable: { status: 503, title: 'The database is not reachable.', retryable: true },
+  storage_unavailable: { status: 503, title: 'The file store is not reachable.', retryable: true },
+} as const satisfies Record<string, ProblemRule>;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+
+/** The body of every refusal. `errors` points at the wrong fields of a body or query. */
+export const Problem = v.object({
+  type: v.string(),
+  title: v.string(),
+  status: v.number(),
+  code: v.string(),
+  detail: v.optional(v.string()),
+  retryable: v.boolean(),
+  stop: v.optional(v.boolean()),
+  errors: v.optional(v.array(v.object({ pointer: v.string(), detail: v.string() }))),
+});
+export type Problem = v.InferOutput<typeof Problem>;
+
+/** Builds the body of a refusal. */
+export function problem(
+  code: ProblemCode,
+  extra: Pick<Problem, 'detail' | 'errors'> = {},
+): Problem {
+  const rule: ProblemRule = PROBLEMS[code];
+  return {
+    type: `urn:export-jobs:problem:${code}`,
+    title: rule.title,
+    status: rule.status,
+    code,
+    retryable: rule.retryable ?? false,
+    ...(rule.stop ? { stop: true } : {}),
+    ...extra,
+  };
+}

@@ -1,0 +1,62 @@
+import * as v from 'valibot';
+import { ExportJob, JOB_STATUSES } from './job.ts';
+import { ExportOptions } from './options.ts';
+
+/** An upload's id: `upl_` and 26 characters of Crockford's base 32, lower case. */
+export const UploadId = v.pipe(v.string(), v.regex(/^upl_[0-9a-z]{26}$/));
+
+/** `POST /api/uploads`. `size` in bytes. */
+export const UploadRequest = v.strictObject({
+  filename: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(255)),
+  size: v.pipe(v.number(), v.integer(), v.minValue(0)),
+});
+export type UploadRequest = v.InferOutput<typeof UploadRequest>;
+
+/** The answer: `PUT` the file's bytes to `url` (a path on the same origin) before `expires_at`. */
+export const UploadReply = v.object({
+  upload_id: v.string(),
+  url: v.string(),
+  expires_at: v.number(),
+});
+export type UploadReply = v.InferOutput<typeof UploadReply>;
+
+/** The answer to the `PUT`. */
+export const UploadedReply = v.object({
+  upload_id: v.string(),
+  size: v.number(),
+  etag: v.string(),
+});
+export type UploadedReply = v.InferOutput<typeof UploadedReply>;
+
+/** `POST /api/jobs`. An `Idempotency-Key` header makes repeats return the first job. */
+export const CreateRequest = v.strictObject({
+  input: v.strictObject({ upload_id: UploadId }),
+  options: v.optional(ExportOptions, {}),
+});
+export type CreateRequest = v.InferOutput<typeof CreateRequest>;
+
+/** The answer. `viewer_token` lets a browser watch this one job. */
+export const CreateReply = v.object({ job: ExportJob, viewer_token: v.string() });
+export type CreateReply = v.InferOutput<typeof CreateReply>;
+
+/** The answer of `GET /api/jobs/{id}` and of `cancel`. */
+export const JobReply = v.object({ job: ExportJob });
+export type JobReply = v.InferOutput<typeof JobReply>;
+
+/** `GET /api/jobs?status=&limit=&cursor=`, newest first. */
+export const ListQuery = v.strictObject({
+  status: v.optional(v.picklist(JOB_STATUSES)),
+  limit: v.optional(
+    v.pipe(v.string(), v.regex(/^\d+$/), v.toNumber(), v.minValue(1), v.maxValue(100)),
+    '20',
+  ),
+  cursor: v.optional(v.pipe(v.string(), v.maxLength(200))),
+});
+export type ListQuery = v.InferOutput<typeof ListQuery>;
+
+/** A page; `next_cursor` is null on the last one. */
+export const ListReply = v.object({
+  data: v.array(ExportJob),
+  next_cursor: v.nullable(v.string()),
+});
+export type ListReply = v.InferOutput<typeof ListReply>;

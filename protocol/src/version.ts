@@ -1,0 +1,9 @@
+/**
+ * The version of everything that crosses a wire in this project.
+ *
+ * Rules: a change is additive (new field, new message type, new code); a meaning never changes.
+ * Raise the number whenever `version.test.ts` says that the wire's hash moved, and add a line here.
+ *
+ * - 1: the first one.
+ */
+export const PROTOCOL_VERSION = 1;
