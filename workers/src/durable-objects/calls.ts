@@ -1,0 +1,259 @@
+import type {
+  ClaimBody,
+  CompleteBody,
+  ErrorBody,
+  InitBody,
+  OutputManifest,
+  ProgressBody,
+} from '@export-jobs/protocol';
+import { isEnded } from '../job/job.ts';
+import type { Job } from '../job/job.ts';
+import { failure } from '../job/attempt.ts';
+import type { Caller, Decision, EventOf, JobEvent } from '../job/events.ts';
+import { outputContentType, outputFilename } from '../job/project.ts';
+import type { Call } from '../lib/calls.ts';
+import type { Settings } from '../lib/env.ts';
+import { inputKey, outputKey } from '../lib/r2.ts';
+import { cleanText, redact } from '../lib/text.ts';
+import type { Answer, Renderer } from '../lib/types.ts';
+
+// Responsible for turning the contract's calls into events of the machine, and its decisions into
+// answers. Must not decide anything about the job itself.
+
+/** What a call needs of the object. */
+export interface Port {
+  readonly name: string;
+  readonly settings: Settings;
+  readonly bucket: R2Bucket;
+  readonly watched: boolean;
+  apply(event: JobEvent): Decision;
+  foresee(event: JobEvent): Decision;
+}
+
+/** Answers one call. Nothing is changed by a call that is refused. */
+export async function answerCall(port: Port, call: Call, from: Renderer): Promise<Answer> {
+  switch (call.name) {
+    case 'init':
+      return init(port, call.body);
+    case 'claim':
+      return claim(port, call.body, from);
+    case 'progress':
+      return progress(port, call.body, from);
+    case 'complete':
+      return complete(port, call.body, from);
+    case 'error':
+      return error(port, call.body, from);
+  }
+}
+
+async function init(port: Port, body: InitBody): Promise<Answer> {
+  if (body.id !== port.name) return invalid('/id', 'is not the id of this job');
+  if (body.status !== 'pending' && body.status !== 'processing') {
+    return invalid('/status', 'a job starts as pending or processing');
+  }
+  const processing = body.status === 'processing';
+  const decision = port.apply({
+    type: 'init',
+    id: port.name,
+    tenant: 'default',
+    request: null,
+    requestHash: `by-hand ${body.status} ${body.progress}`,
+    progress: body.progress,
+    processing,
+  });
+  return decision.kind === 'refused' ? refused(decision) : success();
+}
+
+function claim(port: Port, body: ClaimBody, from: Renderer): Answer {
+  if (!from) return { ok: false, code: 'unauthorized' };
+  const decision = port.apply({
+    type: 'claim',
+    attempt: from.attempt,
+    nonce: body.nonce,
+    remoteId: body.provider_job_id,
+    workerId: body.worker_id,
+  });
+  if (decision.kind === 'refused') return refused(decision);
+  const { job } = decision;
+  const epoch = job.state === 'running' ? job.owner?.epoch : undefined;
+  const files = filesOf(job, from.attempt, epoch ?? null);
+  if (!files.ok) return files;
+  if (!job.request || epoch === undefined) return { ok: false, code: 'not_owner' };
+  const { input, options } = job.request;
+  const base = `${port.settings.PUBLIC_URL}/api/jobs/${job.id}`;
+  return success({
+    epoch,
+    options,
+    source: {
+      url: `${base}/source`,
+      size: input.size,
+      etag: `"${input.etag}"`,
+      filename: input.filename,
+    },
+    output: {
+      url: `${base}/output/${epoch}`,
+      key: files.body.output.key,
+      content_type: files.body.output.contentType,
+    },
+    ...pace(port),
+  });
+}
+
+function progress(port: Port, body: ProgressBody, from: Renderer): Answer {
+  const caller = callerOf(body, from);
+  if (caller === undefined || (caller && body.seq === undefined)) {
+    return invalid('/epoch', 'epoch and seq are required of a renderer');
+  }
+  const decision = port.apply({
+    type: 'progress',
+    from: caller,
+    seq: body.seq ?? 0,
+    percent: body.progress,
+    message: body.message === undefined ? null : cleanText(body.message),
+    stage: body.stage ?? null,
+    fps: body.fps ?? null,
+    speed: body.speed ?? null,
+    etaMs: body.eta_ms ?? null,
+  });
+  if (decision.kind === 'refused') return refused(decision);
+  return success(caller ? pace(port) : {});
+}
+
+async function complete(port: Port, body: CompleteBody, from: Renderer): Promise<Answer> {
+  const caller = callerOf(body, from);
+  if (caller === undefined) return invalid('/epoch', 'epoch is required of a renderer');
+  const claimed = completion(body.output_video_key, null, caller);
+  const foreseen = port.foresee(claimed);
+  if (foreseen.kind === 'refused') return refused(foreseen);
+  if (foreseen.kind === 'unchanged') return success();
+  let event = claimed;
+  if (caller) {
+    const checked = await verify(port, foreseen.job, body, caller);
+    if (!checked.ok) return checked;
+    event = checked.body;
+  } else if (body.output_video_key.startsWith(inputKey('', ''))) {
+    return {
+      ok: false,
+      code: 'output_rejected',
+      extra: { detail: 'An input cannot be the output.' },
+    };
+  }
+  // Reading R2 let other events in, so the decision is made anew on the job as it is now.
+  const decision = port.apply(event);
+  return decision.kind === 'refused' ? refused(decision) : success();
+}
+
+/** Compares the stored file with what the renderer says of it. */
+async function verify(
+  port: Port,
+  job: Job,
+  body: CompleteBody,
+  caller: NonNullable<Caller>,
+): Promise<Answer<EventOf<'complete'>>> {
+  const reject = (detail: string) =>
+    ({ ok: false, code: 'output_rejected', extra: { detail } }) as const;
+  const container = job.request?.options.container ?? 'mp4';
+  const owner = { tenant: job.tenant, jobId: job.id, ...caller };
+  const { manifest } = body;
+  if (!manifest) return reject('A manifest is required.');
+  if (body.output_video_key !== outputKey(owner, container))
+    return reject('Not the key of this attempt.');
+  let object: R2Object | null;
+  try {
+    object = await port.bucket.head(body.output_video_key);
+  } catch {
+    return { ok: false, code: 'storage_unavailable' };
+  }
+  if (!object) return reject('There is no file under this key.');
+  if (object.size !== manifest.size) return reject(`The stored file has ${object.size} bytes.`);
+  const sha256 = object.checksums.toJSON().sha256;
+  if (sha256 !== manifest.sha256) return reject('The stored file has another checksum.');
+  const event = completion(object.key, manifest, caller);
+  const output = {
+    ...event.output,
+    filename: outputFilename(job),
+    container,
+    content_type: outputContentType(job),
+  };
+  return { ok: true, body: { ...event, output, verified: true } };
+}
+
+function completion(
+  key: string,
+  manifest: OutputManifest | null,
+  from: Caller,
+): EventOf<'complete'> {
+  const { size, sha256, width, height, duration_ms, frames } = manifest ?? {
+    size: null,
+    sha256: null,
+    width: null,
+    height: null,
+    duration_ms: null,
+    frames: null,
+  };
+  const filename = key.split('/').at(-1) ?? key;
+  const output = { key, filename, container: null, content_type: 'application/octet-stream' };
+  const measured = { size, sha256, width, height, duration_ms, frames };
+  return { type: 'complete', from, output: { ...output, ...measured }, verified: false };
+}
+
+function error(port: Port, body: ErrorBody, from: Renderer): Answer {
+  const caller = callerOf(body, from);
+  if (caller === undefined) return invalid('/epoch', 'epoch is required of a renderer');
+  const code = body.code ?? 'renderer_error';
+  const said = redact(body.error);
+  const { message } = failure(code);
+  const decision = port.apply({
+    type: 'error',
+    from: caller,
+    failure: { code, message: body.code || said === '' ? message : said },
+    mayRetry: body.should_retry !== false,
+  });
+  if (decision.kind === 'refused') return refused(decision);
+  return success({ retrying: !isEnded(decision.job) });
+}
+
+/** Undefined when a renderer does not say which epoch it speaks for. */
+function callerOf(body: { epoch?: number | undefined }, from: Renderer): Caller | undefined {
+  if (!from) return null;
+  return body.epoch === undefined ? undefined : { attempt: from.attempt, epoch: body.epoch };
+}
+
+function pace({ settings: { POLICY: policy }, watched }: Port) {
+  const next_report_ms = watched ? policy.report_watched_ms : policy.report_unwatched_ms;
+  return { lease_ms: policy.lease_ms, next_report_ms };
+}
+
+/** The files of one attempt: what its renderer reads, and where the owner of an epoch writes. */
+export interface RenderFiles {
+  source: { key: string };
+  output: { key: string; contentType: string; filename: string };
+}
+
+/** The files of an attempt, while it is the current one and, given an epoch, while that owns it. */
+export function filesOf(
+  job: Job | null,
+  attempt: number,
+  epoch: number | null,
+): Answer<RenderFiles> {
+  if (!job?.request || isEnded(job)) return { ok: false, code: 'job_finished' };
+  if (attempt !== job.attempt) return { ok: false, code: 'stale_attempt' };
+  const current = job.state === 'running' ? job.owner?.epoch : undefined;
+  if (epoch !== null && epoch !== current) return { ok: false, code: 'not_owner' };
+  const owner = { tenant: job.tenant, jobId: job.id, attempt, epoch: current ?? 0 };
+  const key = outputKey(owner, job.request.options.container);
+  const output = { key, contentType: outputContentType(job), filename: outputFilename(job) };
+  return { ok: true, body: { source: { key: job.request.input.key }, output } };
+}
+
+function success(more: object = {}): Answer {
+  return { ok: true, body: { success: true, ...more } };
+}
+
+function refused(decision: Extract<Decision, { kind: 'refused' }>): Answer<never> {
+  return { ok: false, code: decision.code };
+}
+
+function invalid(pointer: string, detail: string): Answer<never> {
+  return { ok: false, code: 'invalid_body', extra: { errors: [{ pointer, detail }] } };
+}

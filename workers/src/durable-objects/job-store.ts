@@ -1,0 +1,206 @@
+import { ExportJob } from '@export-jobs/protocol';
+import * as v from 'valibot';
+import { Job } from '../job/job.ts';
+import type { Effect, Happening } from '../job/events.ts';
+import type { Policy } from '../job/policy.ts';
+import { nextWakeAt } from '../job/schedule.ts';
+import { LEASE_MS } from '../outbox/drain.ts';
+import type { OutboxItem } from '../outbox/drain.ts';
+
+// Responsible for what one object keeps on disk: the job, the log of its events, its outbox, its
+// alarm. What belongs together is one transaction; memory is replaced only after the commit.
+
+/** Append-only: a change of the schema is a new entry. */
+const MIGRATIONS = [
+  `CREATE TABLE job (only INTEGER PRIMARY KEY CHECK (only = 1), body TEXT NOT NULL);
+   CREATE TABLE events (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, happening TEXT NOT NULL, view TEXT NOT NULL);
+   CREATE TABLE outbox (key TEXT PRIMARY KEY, version INTEGER NOT NULL, due_at INTEGER, tries INTEGER NOT NULL, reason TEXT) WITHOUT ROWID;`,
+];
+/** More events than this are not replayed: a snapshot says the same in less. */
+const REPLAY_LIMIT = 200;
+
+const Version = v.optional(v.pipe(v.number(), v.integer()), 0);
+const OutboxRow = v.object({ key: v.string(), version: v.number(), tries: v.number() });
+const ParkedRow = v.object({ key: v.string(), reason: v.nullable(v.string()) });
+
+export class JobStore {
+  readonly #storage: DurableObjectStorage;
+  #job: Job | null | undefined;
+  /** When the alarm is known to fire; null after a cold start, when nobody knows. */
+  #armedAt: number | null = null;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+  }
+
+  /** The committed job, or null when none was initialised. Reads nothing once it is in memory. */
+  get job(): Job | null {
+    if (this.#job === undefined) this.#job = this.#read();
+    return this.#job;
+  }
+
+  /**
+   * Commits a change: the job, its log entry, what it must cause elsewhere and the alarm, or nothing
+   * at all. Returns the effects to carry out now; they are born leased, so that the alarm repeats
+   * what a crash interrupts.
+   */
+  commit(
+    job: Job,
+    entry: { happening: Happening; view: ExportJob },
+    effects: readonly Effect[],
+    policy: Policy,
+  ): OutboxItem[] {
+    const now = job.updatedAt;
+    const { fresh, wakeAt } = this.#storage.transactionSync(() => {
+      this.#migrate();
+      this.#sql('INSERT OR REPLACE INTO job (only, body) VALUES (1, ?)', JSON.stringify(job));
+      // Progress is only a hint that the next report replaces; every change of state is kept.
+      if (entry.happening !== 'progress') {
+        this.#sql(
+          'INSERT INTO events (seq, at, happening, view) VALUES (?, ?, ?, ?)',
+          job.seq,
+          now,
+          entry.happening,
+          JSON.stringify(entry.view),
+        );
+      }
+      const fresh = effects.flatMap((effect) => this.#enqueue(effect, now));
+      return { fresh, wakeAt: this.#armBy(nextWakeAt(job, this.#outboxDueAt(), policy), now) };
+    });
+    this.#job = job;
+    this.#armedAt = wakeAt;
+    return fresh;
+  }
+
+  /** Asks for effects without a change of the job; returns those to carry out now. */
+  enqueue(effects: readonly Effect[], now: number): OutboxItem[] {
+    return this.#storage.transactionSync(() => {
+      const fresh = effects.flatMap((effect) => this.#enqueue(effect, now));
+      this.#armedAt = this.#armBy(now + LEASE_MS, now);
+      return fresh;
+    });
+  }
+
+  /** Arms the alarm for whatever comes next; after it fired, and when it may have been lost. */
+  rearm(policy: Policy, now: number): void {
+    this.#armedAt = null;
+    this.#armedAt = this.#armBy(nextWakeAt(this.job, this.#outboxDueAt(), policy), now);
+  }
+
+  /** The logged views after `since` and before the present one, oldest first; none if too many. */
+  eventsAfter(since: number): ExportJob[] {
+    if (this.job === null) return [];
+    const rows = this.#rows(
+      v.object({ view: v.string() }),
+      'SELECT view FROM events WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?',
+      since,
+      this.job.seq,
+      REPLAY_LIMIT + 1,
+    );
+    if (rows.length > REPLAY_LIMIT) return [];
+    return rows.map((row) => v.parse(ExportJob, JSON.parse(row.view)));
+  }
+
+  /** Takes every due item and makes it due again at `until`. */
+  lease(now: number, until: number): OutboxItem[] {
+    if (this.job === null) return [];
+    return this.#rows(
+      OutboxRow,
+      'UPDATE outbox SET due_at = ? WHERE due_at <= ? RETURNING key, version, tries',
+      until,
+      now,
+    );
+  }
+
+  confirm({ key, version }: OutboxItem, now: number): void {
+    this.#sql('DELETE FROM outbox WHERE key = ? AND version = ?', key, version);
+    this.#sql('UPDATE outbox SET due_at = ?, tries = 0 WHERE key = ?', now, key);
+  }
+
+  postpone({ key }: OutboxItem, dueAt: number, reason: string): void {
+    const sql = 'UPDATE outbox SET due_at = ?, tries = tries + 1, reason = ? WHERE key = ?';
+    this.#sql(sql, dueAt, reason, key);
+  }
+
+  park({ key }: OutboxItem, reason: string): void {
+    this.#sql('UPDATE outbox SET due_at = NULL, reason = ? WHERE key = ?', reason, key);
+  }
+
+  /** Effects that were given up on, for people to see. */
+  get parked(): v.InferOutput<typeof ParkedRow>[] {
+    if (this.job === null) return [];
+    return this.#rows(ParkedRow, 'SELECT key, reason FROM outbox WHERE due_at IS NULL');
+  }
+
+  /** Whether nothing is left to carry out; gives what was parked another chance. */
+  settle(now: number): boolean {
+    this.#sql('UPDATE outbox SET due_at = ?, tries = 0 WHERE due_at IS NULL', now);
+    return this.#rows(v.object({ key: v.string() }), 'SELECT key FROM outbox LIMIT 1').length === 0;
+  }
+
+  /** Forgets everything; the object then costs nothing. */
+  async purge(): Promise<void> {
+    this.#job = null;
+    await this.#storage.deleteAll();
+  }
+
+  #enqueue(effect: Effect, now: number): OutboxItem[] {
+    // An item that is already there keeps its time, so that an effect never runs twice at once.
+    const items = this.#rows(
+      OutboxRow,
+      `INSERT INTO outbox (key, version, due_at, tries) VALUES (?, 1, ?, 0)
+       ON CONFLICT (key) DO UPDATE SET version = version + 1 RETURNING key, version, tries`,
+      effect,
+      now + LEASE_MS,
+    );
+    return items.filter((item) => item.version === 1);
+  }
+
+  #outboxDueAt(): number | null {
+    if (this.#version() === 0) return null;
+    const Due = v.object({ due: v.nullable(v.number()) });
+    return this.#rows(Due, 'SELECT MIN(due_at) AS due FROM outbox')[0]?.due ?? null;
+  }
+
+  /**
+   * Makes sure that the alarm fires by `at`, and returns when it will. An alarm that is armed earlier
+   * stays: it fires, finds nothing due and arms again, which costs less than moving it each time.
+   */
+  #armBy(at: number | null, now: number): number | null {
+    const armed = this.#armedAt;
+    if (at === null || (armed !== null && armed > now && armed <= at)) return armed;
+    void this.#storage.setAlarm(at);
+    return at;
+  }
+
+  #read(): Job | null {
+    if (this.#version() === 0) return null;
+    this.#migrate();
+    const [row] = this.#rows(v.object({ body: v.string() }), 'SELECT body FROM job');
+    return row ? v.parse(Job, JSON.parse(row.body)) : null;
+  }
+
+  #version(): number {
+    return v.parse(Version, this.#storage.kv.get('schema'));
+  }
+
+  /** Writes nothing when the schema is current, so that a full disk can still be read. */
+  #migrate(): void {
+    const version = this.#version();
+    if (version === MIGRATIONS.length) return;
+    for (const sql of MIGRATIONS.slice(version)) this.#storage.sql.exec(sql);
+    this.#storage.kv.put('schema', MIGRATIONS.length);
+  }
+
+  #sql(sql: string, ...bindings: (string | number | null)[]): void {
+    this.#storage.sql.exec(sql, ...bindings);
+  }
+
+  #rows<S extends v.GenericSchema>(
+    schema: S,
+    sql: string,
+    ...bindings: (string | number | null)[]
+  ): v.InferOutput<S>[] {
+    return v.parse(v.array(schema), this.#storage.sql.exec(sql, ...bindings).toArray());
+  }
+}

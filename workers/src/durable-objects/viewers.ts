@@ -1,0 +1,136 @@
+import {
+  CLOSE_CODES,
+  ClientMessage,
+  MAX_VIEWER_FRAME,
+  PING,
+  PONG,
+  VIEWER_SUBPROTOCOL,
+} from '@export-jobs/protocol';
+import type { JobMessage } from '@export-jobs/protocol';
+import * as v from 'valibot';
+
+// Responsible for the sockets of one object. Everything lives in the platform's own list of sockets
+// and in their attachments, because memory is lost whenever the object hibernates.
+
+/** More sockets than this on one job are refused. */
+export const MAX_VIEWERS = 2000;
+/** A viewer may send this many messages at once, and then one a second. */
+const BURST = 20;
+
+const Attachment = v.object({
+  v: v.literal(1),
+  /** Messages that the viewer may still send, as of `at` (epoch ms). */
+  tokens: v.number(),
+  at: v.number(),
+});
+type Attachment = v.InferOutput<typeof Attachment>;
+
+/** What a viewer asked for: to be told the present state, with what it missed since a number. */
+export interface Subscription {
+  since: number | null;
+}
+
+export class Viewers {
+  readonly #ctx: DurableObjectState;
+
+  constructor(ctx: DurableObjectState) {
+    this.#ctx = ctx;
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
+  }
+
+  get count(): number {
+    return this.#ctx.getWebSockets().length;
+  }
+
+  /** Accepts a socket, or returns null when the job has too many. */
+  accept(request: Request, now: number): { socket: WebSocket; response: Response } | null {
+    if (this.count >= MAX_VIEWERS) return null;
+    const [client, socket] = Object.values(new WebSocketPair());
+    if (!client || !socket) return null;
+    this.#ctx.acceptWebSocket(socket);
+    socket.serializeAttachment({ v: 1, tokens: BURST, at: now } satisfies Attachment);
+    const offered = request.headers.get('sec-websocket-protocol')?.split(',') ?? [];
+    const known = offered.some((protocol) => protocol.trim() === VIEWER_SUBPROTOCOL);
+    const headers = known ? { 'sec-websocket-protocol': VIEWER_SUBPROTOCOL } : undefined;
+    const response = new Response(null, {
+      status: 101,
+      webSocket: client,
+      ...(headers && { headers }),
+    });
+    return { socket, response };
+  }
+
+  /** Sends to everyone; a socket that is already dead is left to its close event. */
+  broadcast(message: JobMessage): void {
+    const sockets = this.#ctx.getWebSockets();
+    if (sockets.length === 0) return;
+    const text = JSON.stringify(message);
+    for (const socket of sockets) sendQuietly(socket, text);
+  }
+
+  send(socket: WebSocket, messages: readonly JobMessage[]): void {
+    for (const message of messages) sendQuietly(socket, JSON.stringify(message));
+  }
+
+  /**
+   * Judges one incoming message: answers a ping, closes a socket that floods or shouts, ignores
+   * what it does not know (a newer client may say more), and returns a subscription.
+   */
+  hear(socket: WebSocket, message: string | ArrayBuffer, now: number): Subscription | null {
+    const size = typeof message === 'string' ? message.length : message.byteLength;
+    if (size > MAX_VIEWER_FRAME) {
+      socket.close(CLOSE_CODES.oversize, 'message too large');
+      return null;
+    }
+    if (!this.#spend(socket, now) || typeof message !== 'string') return null;
+    const parsed = v.safeParse(ClientMessage, parseJson(message));
+    if (!parsed.success) return null;
+    if (parsed.output.type === 'ping') {
+      sendQuietly(socket, PONG);
+      return null;
+    }
+    return { since: parsed.output.since ?? null };
+  }
+
+  #spend(socket: WebSocket, now: number): boolean {
+    const attachment = v.safeParse(Attachment, socket.deserializeAttachment());
+    if (!attachment.success) {
+      socket.close(CLOSE_CODES.stale, 'dial again');
+      return false;
+    }
+    const { tokens: left, at } = attachment.output;
+    const tokens = Math.min(BURST, left + (now - at) / 1000) - 1;
+    if (tokens < 0) {
+      socket.close(CLOSE_CODES.flood, 'too many messages');
+      return false;
+    }
+    socket.serializeAttachment({ v: 1, tokens, at: now } satisfies Attachment);
+    return true;
+  }
+}
+
+/** Finishes the closing handshake; without this the client waits for it. Reserved codes become 1000. */
+export function closeBack(socket: WebSocket, code: number, reason: string): void {
+  const reserved = code === 1005 || code === 1006 || code === 1015;
+  try {
+    socket.close(reserved ? 1000 : code, reason);
+  } catch {
+    // The socket is gone already, which is what was asked for.
+  }
+}
+
+function sendQuietly(socket: WebSocket, text: string): void {
+  try {
+    socket.send(text);
+  } catch {
+    // A viewer that left between two events; its own close event cleans up.
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

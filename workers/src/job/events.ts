@@ -1,0 +1,71 @@
+import type { Failure, Output, ProblemCode, Stage } from '@export-jobs/protocol';
+import type { Job, JobRequest } from './job.ts';
+import type { Policy } from './policy.ts';
+
+// What can happen to a job, and what a decision looks like.
+
+/** Who speaks: the owner of an attempt by its fence, or null for a person at a keyboard. */
+export type Caller = { attempt: number; epoch: number } | null;
+
+export type JobEvent =
+  | {
+      type: 'init';
+      id: string;
+      tenant: string;
+      requestHash: string;
+      request: JobRequest | null;
+      /** Only a job made by hand may start in the middle. */
+      progress: number;
+      processing: boolean;
+    }
+  | { type: 'dispatched'; attempt: number; remoteId: string }
+  | { type: 'dispatch_failed'; attempt: number }
+  | {
+      type: 'claim';
+      attempt: number;
+      nonce: string;
+      remoteId: string | null;
+      workerId: string | null;
+    }
+  | {
+      type: 'progress';
+      from: Caller;
+      seq: number;
+      percent: number;
+      message: string | null;
+      stage: Stage | null;
+      fps: number | null;
+      speed: number | null;
+      etaMs: number | null;
+    }
+  | { type: 'complete'; from: Caller; output: Output; verified: boolean }
+  | { type: 'error'; from: Caller; failure: Failure; mayRetry: boolean }
+  | { type: 'cancel' }
+  | { type: 'tick' };
+export type EventOf<T extends JobEvent['type']> = Extract<JobEvent, { type: T }>;
+
+/** What must happen elsewhere because of a change; rows of the outbox, by these keys. */
+export type Effect = 'mirror' | 'dispatch' | `stop:${string}`;
+
+/** What the log and the viewers call the change. */
+export type Happening =
+  | 'created'
+  | 'dispatched'
+  | 'claimed'
+  | 'progress'
+  | 'retrying'
+  | 'complete'
+  | 'error'
+  | 'cancelled';
+
+export type Decision =
+  | { kind: 'changed'; job: Job; happening: Happening; effects: readonly Effect[] }
+  | { kind: 'unchanged'; job: Job; effects?: readonly Effect[] }
+  | { kind: 'refused'; code: ProblemCode };
+
+/** Everything that a decision needs besides the job; `random` is in [0, 1). */
+export interface Given {
+  now: number;
+  random: number;
+  policy: Policy;
+}

@@ -1,0 +1,92 @@
+import { EpochMs, ExportOptions, Failure, Output, Percent, STAGES } from '@export-jobs/protocol';
+import * as v from 'valibot';
+
+// The job as its object keeps it. Finer than what the wire shows: `project.ts` maps one to the other.
+
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const Positive = v.pipe(v.number(), v.integer(), v.minValue(1));
+
+/** What is to be exported. `key`, `etag` and `size` name the exact bytes in R2. */
+export const JobRequest = v.object({
+  input: v.object({ key: v.string(), etag: v.string(), size: Count, filename: v.string() }),
+  options: ExportOptions,
+});
+export type JobRequest = v.InferOutput<typeof JobRequest>;
+
+/** The one process that may speak for an attempt. A higher epoch fences every lower one. */
+const Owner = v.object({
+  nonce: v.string(),
+  epoch: Positive,
+  remoteId: v.nullable(v.string()),
+  workerId: v.nullable(v.string()),
+});
+
+const base = {
+  id: v.string(),
+  tenant: v.string(),
+  /** Null for a job made by hand in development: nothing is dispatched and nobody claims it. */
+  request: v.nullable(JobRequest),
+  requestHash: v.string(),
+  /** Number of the last event; also the revision that the D1 mirror is guarded by. */
+  seq: Positive,
+  /** The current or next attempt, from 1: the fencing number of every call and every output key. */
+  attempt: Positive,
+  /** Attempts charged to the job, and attempts that the platform lost. */
+  failures: Count,
+  losses: Count,
+  progress: Percent,
+  lastFailure: v.nullable(Failure),
+  /** The attempt that its own renderer closed with an error, so that the call can be repeated. */
+  closed: v.nullable(v.object({ attempt: Positive, epoch: Positive })),
+  createdAt: EpochMs,
+  updatedAt: EpochMs,
+  startedAt: v.nullable(EpochMs),
+  mirroredAt: EpochMs,
+  deadlineAt: EpochMs,
+};
+
+export const Job = v.variant('state', [
+  v.object({ ...base, state: v.literal('dispatching') }),
+  v.object({
+    ...base,
+    state: v.literal('dispatched'),
+    remoteId: v.nullable(v.string()),
+    startBy: EpochMs,
+  }),
+  v.object({
+    ...base,
+    state: v.literal('running'),
+    remoteId: v.nullable(v.string()),
+    owner: v.nullable(Owner),
+    /** Sequence number of the last accepted report of this owner. */
+    reportSeq: Count,
+    heartbeatAt: EpochMs,
+    leaseUntil: EpochMs,
+    attemptBy: EpochMs,
+    stage: v.picklist(STAGES),
+    message: v.nullable(v.string()),
+    fps: v.nullable(v.number()),
+    speed: v.nullable(v.number()),
+    etaMs: v.nullable(v.number()),
+  }),
+  v.object({ ...base, state: v.literal('retry_wait'), retryAt: EpochMs }),
+  v.object({
+    ...base,
+    state: v.literal('complete'),
+    output: Output,
+    verified: v.boolean(),
+    by: v.nullable(v.object({ attempt: Positive, epoch: Positive })),
+    completedAt: EpochMs,
+  }),
+  v.object({ ...base, state: v.literal('failed'), failure: Failure, completedAt: EpochMs }),
+  v.object({ ...base, state: v.literal('cancelled'), completedAt: EpochMs }),
+]);
+export type Job = v.InferOutput<typeof Job>;
+export type JobState = Job['state'];
+export type JobIn<S extends JobState> = Extract<Job, { state: S }>;
+export type LiveJob = Exclude<Job, { completedAt: number }>;
+
+/** Whether the job has ended and can never change again. */
+export function isEnded(job: Job): job is Extract<Job, { completedAt: number }> {
+  return job.state === 'complete' || job.state === 'failed' || job.state === 'cancelled';
+}

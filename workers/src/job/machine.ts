@@ -1,0 +1,283 @@
+import type { ProblemCode } from '@export-jobs/protocol';
+import {
+  changed,
+  end,
+  fail,
+  failure,
+  leaseOf,
+  loseAttempt,
+  shared,
+  start,
+  stop,
+  stopping,
+} from './attempt.ts';
+import type { Caller, Decision, EventOf, Given, JobEvent } from './events.ts';
+import { isEnded } from './job.ts';
+import type { Job, JobIn } from './job.ts';
+
+// Responsible for every decision about a job, as a pure function of what is known.
+// Must not read a clock, draw a random number or reach any storage: all of that is passed in.
+
+/**
+ * Decides what an event does to a job. Never mutates its arguments; a no-op returns the very same
+ * job. The table of every state and event is in SPEC.md.
+ */
+export function transition(job: Job | null, event: JobEvent, given: Given): Decision {
+  if (job === null) return withoutJob(event, given);
+  switch (event.type) {
+    case 'init':
+      return onInit(job, event);
+    case 'dispatched':
+      return onDispatched(job, event, given);
+    case 'dispatch_failed':
+      return onDispatchFailed(job, event, given);
+    case 'claim':
+      return onClaim(job, event, given);
+    case 'progress':
+      return onProgress(job, event, given);
+    case 'complete':
+      return onComplete(job, event, given);
+    case 'error':
+      return onError(job, event, given);
+    case 'cancel':
+      return onCancel(job, given);
+    case 'tick':
+      return onTick(job, given);
+  }
+}
+
+function withoutJob(event: JobEvent, given: Given): Decision {
+  switch (event.type) {
+    case 'init':
+      return create(event, given);
+    case 'claim':
+      return refused('job_finished');
+    case 'progress':
+    case 'complete':
+    case 'error':
+      // A token proves that the job was there once; a hand-made call has only not initialised it.
+      return { kind: 'refused', code: event.from ? 'job_finished' : 'job_not_initialised' };
+    case 'dispatched':
+    case 'dispatch_failed':
+    case 'cancel':
+    case 'tick':
+      return refused('job_not_found');
+  }
+}
+
+function create(event: EventOf<'init'>, { now, policy }: Given): Decision {
+  const base = {
+    id: event.id,
+    tenant: event.tenant,
+    request: event.request,
+    requestHash: event.requestHash,
+    seq: 1,
+    attempt: 1,
+    failures: 0,
+    losses: 0,
+    progress: event.progress,
+    lastFailure: null,
+    closed: null,
+    createdAt: now,
+    updatedAt: now,
+    startedAt: null,
+    mirroredAt: now,
+    deadlineAt: now + policy.job_ms,
+  };
+  if (event.request) {
+    const job: Job = { ...base, state: 'dispatching' };
+    return { kind: 'changed', job, happening: 'created', effects: ['mirror', 'dispatch'] };
+  }
+  const waiting: JobIn<'dispatched'> = {
+    ...base,
+    state: 'dispatched',
+    remoteId: null,
+    startBy: base.deadlineAt,
+  };
+  const job = event.processing ? start(waiting, null, { now, policy }) : waiting;
+  return { kind: 'changed', job, happening: 'created', effects: ['mirror'] };
+}
+
+function onInit(job: Job, event: EventOf<'init'>): Decision {
+  return event.requestHash === job.requestHash ? unchanged(job) : refused('idempotency_conflict');
+}
+
+function onDispatched(job: Job, event: EventOf<'dispatched'>, { now, policy }: Given): Decision {
+  const current = event.attempt === job.attempt;
+  if (job.state === 'dispatching' && current) {
+    return changed(
+      { ...job, state: 'dispatched', remoteId: event.remoteId, startBy: now + policy.start_ms },
+      'dispatched',
+      now,
+    );
+  }
+  // The renderer may claim before the answer of the hand-over is recorded.
+  const known = (job.state === 'running' || job.state === 'dispatched') && current;
+  if (known && (job.remoteId === null || job.remoteId === event.remoteId)) {
+    return job.remoteId === null
+      ? changed({ ...job, remoteId: event.remoteId }, 'dispatched', now)
+      : unchanged(job);
+  }
+  return { kind: 'unchanged', job, effects: [stop(event.remoteId)] };
+}
+
+function onDispatchFailed(job: Job, event: EventOf<'dispatch_failed'>, given: Given): Decision {
+  return job.state === 'dispatching' && event.attempt === job.attempt
+    ? loseAttempt(job, failure('dispatch_failed'), true, given)
+    : unchanged(job);
+}
+
+function onClaim(job: Job, event: EventOf<'claim'>, given: Given): Decision {
+  if (isEnded(job)) return refused('job_finished');
+  if (event.attempt !== job.attempt || job.state === 'retry_wait') return refused('stale_attempt');
+  if (job.state === 'running') return onSecondClaim(job, event, given);
+  const { nonce, remoteId, workerId } = event;
+  const running = start(job, { nonce, remoteId, workerId, epoch: 1 }, given);
+  // A hand-over whose answer was lost may have been repeated: the first to claim has the attempt.
+  const recorded = job.state === 'dispatched' ? job.remoteId : null;
+  const twin = recorded !== null && remoteId !== null && recorded !== remoteId;
+  return changed(running, 'claimed', given.now, ['mirror', ...(twin ? [stop(recorded)] : [])]);
+}
+
+function onSecondClaim(job: JobIn<'running'>, event: EventOf<'claim'>, given: Given): Decision {
+  const { nonce, remoteId, workerId } = event;
+  if (job.owner?.nonce === nonce) return unchanged(job);
+  // The provider hands the same job out again only when it has given the older process up.
+  const redelivered = remoteId !== null && job.owner?.remoteId === remoteId;
+  if (!job.owner || !redelivered) return refused('not_owner');
+  const epoch = job.owner.epoch + 1;
+  const running = start(job, { nonce, remoteId, workerId, epoch }, given);
+  const lastFailure = failure('renderer_lost');
+  const next = { ...running, lastFailure, attemptBy: job.attemptBy };
+  return changed(next, 'claimed', given.now, ['mirror']);
+}
+
+function onProgress(job: Job, event: EventOf<'progress'>, given: Given): Decision {
+  const admitted = admit(job, event.from, given);
+  if (admitted.kind !== 'running') return admitted;
+  const running = admitted.job;
+  if (event.from && event.seq <= running.reportSeq) return unchanged(job);
+  const { now, policy } = given;
+  const begins = job.state !== 'running';
+  const mirrorEvery = job.request ? policy.mirror_progress_ms : 0;
+  const mirror = begins || now - job.mirroredAt >= mirrorEvery;
+  return changed(
+    {
+      ...running,
+      // 100 means that the file is there, so of a dispatched job only `complete` may say it.
+      progress: Math.min(job.request ? 99.9 : 100, Math.max(running.progress, event.percent)),
+      reportSeq: event.from ? event.seq : running.reportSeq,
+      heartbeatAt: now,
+      leaseUntil: now + leaseOf(job, policy),
+      mirroredAt: mirror ? now : job.mirroredAt,
+      stage: event.stage ?? (begins ? 'rendering' : running.stage),
+      message: event.message,
+      fps: event.fps,
+      speed: event.speed,
+      etaMs: event.etaMs,
+    },
+    'progress',
+    now,
+    mirror ? ['mirror'] : [],
+  );
+}
+
+function onComplete(job: Job, event: EventOf<'complete'>, given: Given): Decision {
+  if (job.state === 'complete' && sameCaller(job.by, event.from)) {
+    return job.output.key === event.output.key ? unchanged(job) : refused('job_finished');
+  }
+  const admitted = admit(job, event.from, given);
+  if (admitted.kind !== 'running') return admitted;
+  const { output, verified, from: by } = event;
+  return end(
+    {
+      ...shared(admitted.job),
+      progress: 100,
+      state: 'complete',
+      output,
+      verified,
+      by,
+      completedAt: given.now,
+    },
+    'complete',
+    [],
+  );
+}
+
+function onError(job: Job, event: EventOf<'error'>, given: Given): Decision {
+  if (event.from && sameCaller(job.closed, event.from)) return unchanged(job);
+  const admitted = admit(job, event.from, given);
+  if (admitted.kind !== 'running') return admitted;
+  const closed = { ...admitted.job, closed: event.from };
+  return loseAttempt(closed, event.failure, event.mayRetry, given);
+}
+
+function onCancel(job: Job, { now }: Given): Decision {
+  if (job.state === 'cancelled') return unchanged(job);
+  if (isEnded(job)) return refused('cancel_conflict');
+  return end({ ...shared(job), state: 'cancelled', completedAt: now }, 'cancelled', stopping(job));
+}
+
+function onTick(job: Job, given: Given): Decision {
+  const { now } = given;
+  if (isEnded(job)) return unchanged(job);
+  if (now >= job.deadlineAt) return fail(job, failure('job_timeout'), now);
+  switch (job.state) {
+    case 'dispatching':
+      return unchanged(job);
+    case 'dispatched':
+      return job.request && now >= job.startBy
+        ? loseAttempt(job, failure('start_timeout'), true, given)
+        : unchanged(job);
+    case 'running':
+      if (now >= job.attemptBy) return loseAttempt(job, failure('attempt_timeout'), true, given);
+      return now >= job.leaseUntil
+        ? loseAttempt(job, failure('renderer_lost'), true, given)
+        : unchanged(job);
+    case 'retry_wait':
+      return now >= job.retryAt ? nextAttempt(job, given) : unchanged(job);
+  }
+}
+
+function nextAttempt(job: JobIn<'retry_wait'>, { now }: Given): Decision {
+  const { retryAt: _, ...rest } = job;
+  return job.request
+    ? changed({ ...rest, state: 'dispatching' }, 'dispatched', now, ['mirror', 'dispatch'])
+    : changed(
+        { ...rest, state: 'dispatched', remoteId: null, startBy: job.deadlineAt },
+        'dispatched',
+        now,
+        ['mirror'],
+      );
+}
+
+/** Lets a call through to the running attempt that it belongs to, or says why not. */
+function admit(
+  job: Job,
+  from: Caller,
+  given: Given,
+): { kind: 'running'; job: JobIn<'running'> } | Exclude<Decision, { kind: 'changed' }> {
+  if (isEnded(job)) return refused('job_finished');
+  if (from === null) {
+    // Calls by hand carry no fence, so they may only touch what nobody was dispatched for.
+    if (job.request) return refused('not_owner');
+    return { kind: 'running', job: job.state === 'running' ? job : start(job, null, given) };
+  }
+  if (from.attempt !== job.attempt) return refused('stale_attempt');
+  if (job.state !== 'running' || job.owner?.epoch !== from.epoch) {
+    return refused('not_owner');
+  }
+  return { kind: 'running', job };
+}
+
+function sameCaller(a: Caller, b: Caller): boolean {
+  return a === null || b === null ? a === b : a.attempt === b.attempt && a.epoch === b.epoch;
+}
+
+function unchanged(job: Job): Extract<Decision, { kind: 'unchanged' }> {
+  return { kind: 'unchanged', job };
+}
+
+function refused(code: ProblemCode): Extract<Decision, { kind: 'refused' }> {
+  return { kind: 'refused', code };
+}

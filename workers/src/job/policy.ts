@@ -1,0 +1,31 @@
+import * as v from 'valibot';
+
+const Ms = (fallback: number) => v.optional(v.pipe(v.number(), v.minValue(0)), fallback);
+const Count = (fallback: number) =>
+  v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), fallback);
+
+/** Every limit that the machine obeys; times in ms. `POLICY` may override any of them. */
+export const Policy = v.strictObject({
+  /** Attempts that may fail by themselves, in all. */
+  max_attempts: Count(3),
+  /** Attempts that the platform may lose on top of these. */
+  max_losses: Count(5),
+  /** A renderer that is silent for this long has lost its attempt. */
+  lease_ms: Ms(45_000),
+  /** The same for a job made by hand, whose renderer is a person at a keyboard. */
+  manual_lease_ms: Ms(15 * 60_000),
+  /** From the hand-over to the first claim: queue and cold start of a GPU. */
+  start_ms: Ms(15 * 60_000),
+  attempt_ms: Ms(60 * 60_000),
+  job_ms: Ms(6 * 60 * 60_000),
+  /** How long the object outlives the end of its job. */
+  retention_ms: Ms(7 * 24 * 60 * 60_000),
+  /** How often a renderer is asked to report when somebody watches, and when nobody does. */
+  report_watched_ms: Ms(1000),
+  report_unwatched_ms: Ms(5000),
+  /** How often progress alone reaches D1. */
+  mirror_progress_ms: Ms(10_000),
+  retry_base_ms: Ms(2000),
+  retry_cap_ms: Ms(300_000),
+});
+export type Policy = v.InferOutput<typeof Policy>;

@@ -1,0 +1,97 @@
+import { CONTENT_TYPE_OF } from '@export-jobs/protocol';
+import type { ExportJob, JobMessage } from '@export-jobs/protocol';
+import { isEnded } from './job.ts';
+import type { Job, LiveJob } from './job.ts';
+import type { Happening } from './events.ts';
+import type { Policy } from './policy.ts';
+
+/** Makes the address under which an output can be downloaded. */
+export type Linker = (key: string) => string;
+
+/** The job as anyone may see it. */
+export function viewOf(job: Job, policy: Policy, link: Linker): ExportJob {
+  const base = {
+    id: job.id,
+    progress: job.progress,
+    attempt: job.attempt,
+    max_attempts: policy.max_attempts + job.losses,
+    retry_count: job.attempt - 1,
+    seq: job.seq,
+    filename: job.request?.input.filename ?? null,
+    input_size: job.request?.input.size ?? null,
+    options: job.request?.options ?? null,
+    created_at: job.createdAt,
+    updated_at: job.updatedAt,
+    started_at: job.startedAt,
+  };
+  if (!isEnded(job)) return { ...base, ...liveView(job) };
+  const completed_at = job.completedAt;
+  switch (job.state) {
+    case 'complete':
+      return {
+        ...base,
+        status: 'complete',
+        output: job.output,
+        output_video_key: job.output.key,
+        output_url: link(job.output.key),
+        verified: job.verified,
+        completed_at,
+      };
+    case 'failed': {
+      const { code, message } = job.failure;
+      return { ...base, status: 'error', error: message, error_code: code, completed_at };
+    }
+    case 'cancelled':
+      return { ...base, status: 'cancelled', completed_at };
+  }
+}
+
+function liveView(job: LiveJob) {
+  const last_failure = job.lastFailure;
+  if (job.state === 'running') {
+    const { stage, message, fps, speed, etaMs: eta_ms } = job;
+    return { status: 'processing', last_failure, stage, message, fps, speed, eta_ms } as const;
+  }
+  const waits = { dispatching: 'dispatch', dispatched: 'renderer', retry_wait: 'retry' } as const;
+  return {
+    status: 'pending',
+    last_failure,
+    waiting_for: waits[job.state],
+    next_attempt_at: job.state === 'retry_wait' ? job.retryAt : null,
+  } as const;
+}
+
+/** What viewers hear when something happened that left the job looking like this. */
+export function messageOf(job: ExportJob, happening: Happening | 'snapshot'): JobMessage {
+  const event = { job_id: job.id, seq: job.seq, job };
+  if (happening === 'complete' && job.status === 'complete') {
+    return { type: 'complete', ...event, output_url: job.output_url };
+  }
+  if (happening === 'error' && job.status === 'error') {
+    return { type: 'error', ...event, error: job.error };
+  }
+  if (happening === 'progress' && job.status === 'processing') {
+    const message = job.message === null ? {} : { message: job.message };
+    return { type: 'progress', ...event, progress: job.progress, ...message };
+  }
+  return { type: 'status', ...event, status: job.status, progress: job.progress };
+}
+
+/** The messages that bring a newcomer up to date: a snapshot and, of an ended job, its end. */
+export function greetingOf(job: ExportJob): JobMessage[] {
+  const snapshot = messageOf(job, 'snapshot');
+  if (job.status !== 'complete' && job.status !== 'error') return [snapshot];
+  return [snapshot, messageOf(job, job.status)];
+}
+
+/** The name under which a browser saves the output. */
+export function outputFilename(job: Pick<Job, 'request' | 'id'>): string {
+  const container = job.request?.options.container ?? 'mp4';
+  const stem = (job.request?.input.filename ?? job.id).replace(/\.[^.]{1,5}$/, '');
+  return `${stem || 'video'}-export.${container}`;
+}
+
+/** What the output of a dispatched job is served as. */
+export function outputContentType(job: Pick<Job, 'request'>): string {
+  return CONTENT_TYPE_OF[job.request?.options.container ?? 'mp4'];
+}

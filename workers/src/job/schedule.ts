@@ -1,0 +1,45 @@
+import { isEnded } from './job.ts';
+import type { Job } from './job.ts';
+import type { Policy } from './policy.ts';
+
+/**
+ * The wait before retry `n` (from 0), ms: capped exponential with equal jitter, so never zero.
+ * `random` is in [0, 1).
+ */
+export function retryDelay(n: number, random: number, policy: Policy): number {
+  const cap = Math.min(policy.retry_cap_ms, policy.retry_base_ms * 2 ** n);
+  return Math.round(cap / 2 + (random * cap) / 2);
+}
+
+/**
+ * When the object must wake next, epoch ms: the earliest of the job's own deadlines and of what its
+ * outbox waits for. Null only when there is no job.
+ */
+export function nextWakeAt(
+  job: Job | null,
+  outboxDueAt: number | null,
+  policy: Policy,
+): number | null {
+  if (job === null) return null;
+  const own = deadlineOf(job, policy);
+  return outboxDueAt === null ? own : Math.min(own, outboxDueAt);
+}
+
+function deadlineOf(job: Job, policy: Policy): number {
+  if (isEnded(job)) return purgeAt(job, policy);
+  switch (job.state) {
+    case 'dispatching':
+      return job.deadlineAt;
+    case 'dispatched':
+      return Math.min(job.startBy, job.deadlineAt);
+    case 'running':
+      return Math.min(job.leaseUntil, job.attemptBy, job.deadlineAt);
+    case 'retry_wait':
+      return Math.min(job.retryAt, job.deadlineAt);
+  }
+}
+
+/** When the object of an ended job may delete itself, epoch ms. */
+export function purgeAt(job: Extract<Job, { completedAt: number }>, policy: Policy): number {
+  return job.completedAt + policy.retention_ms;
+}

@@ -1,0 +1,76 @@
+import * as v from 'valibot';
+import { Refusal } from './respond.ts';
+
+/** No JSON body here is larger, bytes. */
+export const MAX_BODY = 64 * 1024;
+
+/**
+ * Reads a JSON body and parses it with a schema; stops reading at `MAX_BODY`.
+ * @throws Refusal 400, 413, 415 or 422.
+ */
+export async function readBody<S extends v.GenericSchema>(
+  request: Request,
+  schema: S,
+): Promise<v.InferOutput<S>> {
+  const type = request.headers.get('content-type')?.split(';') ?? [];
+  const charset = type[1]?.trim().toLowerCase() ?? 'charset=utf-8';
+  if (
+    type[0]?.trim().toLowerCase() !== 'application/json' ||
+    !/^charset="?utf-8"?$/.test(charset)
+  ) {
+    throw new Refusal('unsupported_media_type');
+  }
+  const text = await readText(request);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Refusal('invalid_json');
+  }
+  return parseOr('invalid_body', schema, value);
+}
+
+/**
+ * Parses a value with a schema.
+ * @throws Refusal that points at each wrong field.
+ */
+export function parseOr<S extends v.GenericSchema>(
+  code: 'invalid_body' | 'invalid_query',
+  schema: S,
+  value: unknown,
+): v.InferOutput<S> {
+  const result = v.safeParse(schema, value);
+  if (result.success) return result.output;
+  const errors = result.issues.slice(0, 20).map((issue) => ({
+    pointer: `/${(v.getDotPath(issue) ?? '').replaceAll('.', '/').slice(0, 200)}`,
+    detail: issue.message.slice(0, 200),
+  }));
+  const [first] = errors;
+  throw new Refusal(code, {
+    ...(first && { detail: `${first.pointer}: ${first.detail}` }),
+    errors,
+  });
+}
+
+async function readText(request: Request): Promise<string> {
+  if (Number(request.headers.get('content-length') ?? 0) > MAX_BODY) {
+    throw new Refusal('body_too_large');
+  }
+  if (!request.body) return '';
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
+  const parts: string[] = [];
+  let size = 0;
+  try {
+    const chunks: AsyncIterable<Uint8Array> = request.body;
+    for await (const chunk of chunks) {
+      size += chunk.byteLength;
+      if (size > MAX_BODY) throw new Refusal('body_too_large');
+      parts.push(decoder.decode(chunk, { stream: true }));
+    }
+    parts.push(decoder.decode());
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    throw new Refusal('invalid_json', { detail: 'The body is not UTF-8.' });
+  }
+  return parts.join('');
+}

@@ -1,0 +1,96 @@
+import * as v from 'valibot';
+import type { ExportJobState } from '../durable-objects/ExportJobState.ts';
+import { Policy } from '../job/policy.ts';
+
+declare global {
+  namespace Cloudflare {
+    /** The bindings of `wrangler.jsonc`; every variable is text and optional until parsed. */
+    interface Env {
+      EXPORT_JOB: DurableObjectNamespace<ExportJobState>;
+      DB: D1Database;
+      VIDEOS: R2Bucket;
+      DEVELOPMENT?: string;
+      SIGNING_KEYS?: string;
+      API_KEY?: string;
+      PUBLIC_URL?: string;
+      ALLOWED_ORIGINS?: string;
+      RUNPOD_ENDPOINT_URL?: string;
+      RUNPOD_API_KEY?: string;
+      POLICY?: string;
+    }
+  }
+}
+export type Env = Cloudflare.Env;
+
+/** A key that signs: its id travels in the token, its secret (32 bytes or more, in hex) never does. */
+export interface SigningKey {
+  kid: string;
+  secret: string;
+}
+
+const SigningKeys = v.pipe(
+  v.string(),
+  v.regex(/^[a-z0-9]+:[0-9a-f]{64,}(,[a-z0-9]+:[0-9a-f]{64,})*$/, 'must be kid:hex[,kid:hex…]'),
+  v.transform((text): SigningKey[] =>
+    text.split(',').map((pair) => {
+      const [kid = '', secret = ''] = pair.split(':');
+      return { kid, secret };
+    }),
+  ),
+);
+const Url = v.pipe(
+  v.string(),
+  v.url(),
+  v.transform((url) => url.replace(/\/+$/, '')),
+);
+const List = v.pipe(
+  v.string(),
+  v.transform((text) =>
+    text
+      .split(',')
+      .map((item) => item.trim())
+      .filter(Boolean),
+  ),
+);
+const Settings = v.pipe(
+  v.object({
+    /** No credentials are asked for. Only the start commands of a laptop set this. */
+    DEVELOPMENT: v.optional(v.literal('1')),
+    API_KEY: v.optional(v.pipe(v.string(), v.minLength(32))),
+    SIGNING_KEYS: SigningKeys,
+    /** Where this server is reached from outside: renderers call back there. */
+    PUBLIC_URL: Url,
+    RUNPOD_ENDPOINT_URL: Url,
+    RUNPOD_API_KEY: v.pipe(v.string(), v.minLength(1)),
+    /** Other origins whose pages may call and watch. */
+    ALLOWED_ORIGINS: v.optional(List, ''),
+    POLICY: v.pipe(v.optional(v.string(), '{}'), v.parseJson(), Policy),
+  }),
+  v.forward(
+    v.check((s) => s.DEVELOPMENT === '1' || s.API_KEY !== undefined, 'required in production'),
+    ['API_KEY'],
+  ),
+);
+/** The configuration, checked. */
+export type Settings = v.InferOutput<typeof Settings>;
+
+/** The configuration is not usable; the message names the variables and never their values. */
+export class NotConfigured extends Error {}
+
+const parsed = new WeakMap<Env, Settings>();
+
+/**
+ * Reads the configuration.
+ * @throws NotConfigured when a variable is missing or malformed.
+ */
+export function settingsOf(env: Env): Settings {
+  const known = parsed.get(env);
+  if (known) return known;
+  const result = v.safeParse(Settings, env);
+  if (!result.success) {
+    const names = new Set(result.issues.map((issue) => v.getDotPath(issue)?.split('.')[0] ?? '?'));
+    throw new NotConfigured(`missing or malformed: ${[...names].join(', ')}`);
+  }
+  parsed.set(env, result.output);
+  return result.output;
+}

@@ -1,0 +1,36 @@
+import type { SigningKey } from './env.ts';
+import { idTag } from './tokens.ts';
+
+const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+const JOB_ID = /^job_([0-9a-z]{26})_([0-9a-f]{8})$/;
+/** What an id may look like at all; in development any such id can be made by hand. */
+const SAFE_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+
+/** 26 characters of Crockford's base 32 from 130 random bits. */
+export function randomId(): string {
+  return encode(crypto.getRandomValues(new Uint8Array(26)));
+}
+
+/** The same from a text: equal texts give equal ids. */
+export async function derivedId(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
+  return encode(new Uint8Array(digest).subarray(0, 26));
+}
+
+/** Turns a bare id into a job's id with our tag. */
+export function jobId(keys: readonly SigningKey[], bare: string): string {
+  const [key] = keys;
+  if (!key) throw new Error('no signing key');
+  return `job_${bare}_${idTag(key, bare)}`;
+}
+
+/** Whether an id can be of a job of ours; `byHand` also allows ids that people make up. */
+export function isJobId(keys: readonly SigningKey[], id: string, byHand: boolean): boolean {
+  const [, bare = '', tag = ''] = JOB_ID.exec(id) ?? [];
+  if (bare !== '') return keys.some((key) => idTag(key, bare) === tag);
+  return byHand && SAFE_ID.test(id);
+}
+
+function encode(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => ALPHABET[byte % 32]).join('');
+}

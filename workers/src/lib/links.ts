@@ -1,0 +1,17 @@
+import type { Settings } from './env.ts';
+import { signToken } from './tokens.ts';
+
+const DOWNLOAD_TTL_MS = 60 * 60_000;
+
+/**
+ * Makes signed, expiring addresses of outputs: absolute in production, where pages of other origins
+ * use them, and on the server's own origin in development, whatever name that has.
+ */
+export function downloadUrl(settings: Settings): (key: string) => string {
+  const origin = settings.DEVELOPMENT === '1' ? '' : settings.PUBLIC_URL;
+  return (key) => {
+    const exp = Date.now() + DOWNLOAD_TTL_MS;
+    const token = signToken(settings.SIGNING_KEYS, 'download', { k: key, exp });
+    return `${origin}/api/videos/download/${encodeURIComponent(key)}?token=${token}`;
+  };
+}

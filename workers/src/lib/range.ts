@@ -1,0 +1,35 @@
+/** A part of a file, bytes. */
+export interface ByteRange {
+  offset: number;
+  length: number;
+}
+
+/**
+ * The one byte range that a GET asks for (RFC 9110 §14), or null for the whole file. A form that is
+ * not understood, several ranges, or an `If-Range` of another version get the whole file.
+ */
+export function rangeOf(
+  headers: Headers,
+  etag: string,
+  size: number,
+): ByteRange | 'unsatisfiable' | null {
+  const ifRange = headers.get('if-range');
+  if (ifRange !== null && ifRange !== etag) return null;
+  const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(headers.get('range') ?? '') ?? [];
+  if (first === '') return last === '' ? null : suffix(Number(last), size);
+  const offset = Number(first);
+  const end = last === '' ? size : Number(last) + 1;
+  if (end <= offset) return null;
+  return offset < size ? { offset, length: Math.min(end, size) - offset } : 'unsatisfiable';
+}
+
+/** The position of a range's last byte. */
+export function lastByte({ offset, length }: ByteRange): number {
+  return offset + length - 1;
+}
+
+function suffix(length: number, size: number): ByteRange | 'unsatisfiable' {
+  if (length === 0 || size === 0) return 'unsatisfiable';
+  const offset = Math.max(0, size - length);
+  return { offset, length: size - offset };
+}

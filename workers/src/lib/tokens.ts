@@ -1,0 +1,96 @@
+import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+import * as v from 'valibot';
+import type { SigningKey } from './env.ts';
+
+// Responsible for everything that is signed here: `ej1.<kid>.<payload>.<tag>`, both parts base64url.
+// Each purpose has a key of its own, so that a token of one can never serve another.
+
+const EpochMs = v.pipe(v.number(), v.integer());
+
+/** What each kind of token says. `exp` is epoch ms. */
+const PAYLOADS = {
+  /** One attempt of one job, for its renderer. */
+  attempt: v.object({ j: v.string(), t: v.string(), a: v.number(), exp: EpochMs }),
+  /** Watching one job. */
+  view: v.object({ j: v.string(), exp: EpochMs }),
+  /** Downloading one file. */
+  download: v.object({ k: v.string(), exp: EpochMs }),
+  /** Filling one upload. */
+  upload: v.object({ u: v.string(), t: v.string(), n: v.string(), s: v.number(), exp: EpochMs }),
+} as const;
+type Purpose = keyof typeof PAYLOADS;
+type Payload<P extends Purpose> = v.InferOutput<(typeof PAYLOADS)[P]>;
+
+/** Signs a payload with the first key. */
+export function signToken<P extends Purpose>(
+  keys: readonly SigningKey[],
+  purpose: P,
+  payload: Payload<P>,
+): string {
+  const [key] = keys;
+  if (!key) throw new Error('no signing key');
+  const body = toBase64url(JSON.stringify(payload));
+  return `ej1.${key.kid}.${body}.${tagOf(key, purpose, body)}`;
+}
+
+/** Returns what a token says, or null when it is not ours, of another purpose, or has expired. */
+export function verifyToken<P extends Purpose>(
+  keys: readonly SigningKey[],
+  purpose: P,
+  token: string,
+  now: number,
+): Payload<P> | null {
+  const [version, kid, body, tag, ...rest] = token.split('.');
+  if (version !== 'ej1' || !kid || !body || !tag || rest.length > 0) return null;
+  const key = keys.find((candidate) => candidate.kid === kid);
+  if (!key || !sameSecret(tag, tagOf(key, purpose, body))) return null;
+  const payload = v.safeParse(
+    v.pipe(v.string(), v.parseJson(), PAYLOADS[purpose]),
+    fromBase64url(body),
+  );
+  return payload.success && payload.output.exp > now ? payload.output : null;
+}
+
+/** A short tag that marks an id as made here, so that guesses die before they wake an object. */
+export function idTag(key: SigningKey, id: string): string {
+  return createHmac('sha256', purposeKey(key, 'job-id')).update(id).digest('hex').slice(0, 8);
+}
+
+/** Compares two secrets in a time that depends on neither of them. */
+export function sameSecret(a: string, b: string): boolean {
+  const left = new TextEncoder().encode(a);
+  const right = new TextEncoder().encode(b);
+  return left.length === right.length && timingSafeEqual(left, right);
+}
+
+function tagOf(key: SigningKey, purpose: Purpose, body: string): string {
+  return createHmac('sha256', purposeKey(key, purpose)).update(body).digest('base64url');
+}
+
+const derived = new WeakMap<SigningKey, Map<string, Uint8Array>>();
+
+function purposeKey(key: SigningKey, purpose: string): Uint8Array {
+  const keys = derived.get(key) ?? new Map<string, Uint8Array>();
+  derived.set(key, keys);
+  const known = keys.get(purpose);
+  if (known) return known;
+  const made = new Uint8Array(hkdfSync('sha256', key.secret, '', `ej1/${purpose}`, 32));
+  keys.set(purpose, made);
+  return made;
+}
+
+function toBase64url(text: string): string {
+  const bytes = new TextEncoder().encode(text);
+  const base64 = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+  return base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+}
+
+/** The text, or '' (which no payload is) when it is not base64url. */
+function fromBase64url(text: string): string {
+  try {
+    const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
+    return new TextDecoder().decode(Uint8Array.from(binary, (c) => c.charCodeAt(0)));
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,49 @@
+import type { ExportJob } from '@export-jobs/protocol';
+import type { Job } from '../job/job.ts';
+import type { JobEvent } from '../job/events.ts';
+import type { Settings } from '../lib/env.ts';
+import { EFFECT_TIMEOUT_MS } from './drain.ts';
+import { mirrorToD1 } from './handlers/mirror-to-d1.ts';
+import { dispatch, stopRemote } from './handlers/runpod.ts';
+
+/** The present truth, and the way to tell what an effect brought about. */
+export interface EffectContext {
+  job: Job | null;
+  view: ExportJob | null;
+  db: D1Database;
+  settings: Settings;
+  apply(event: JobEvent): unknown;
+}
+
+/**
+ * Carries out one effect by its key, judged by the job as it is now.
+ * @throws when it was not confirmed and must be tried again.
+ */
+export async function perform(key: string, context: EffectContext): Promise<void> {
+  const { job, view, settings } = context;
+  if (!job || !view) return;
+  if (key === 'mirror') return within(mirrorToD1(context.db, job, view));
+  if (key.startsWith('stop:')) return stopRemote(key.slice('stop:'.length), settings);
+  // A job that was cancelled or claimed meanwhile needs no hand-over any more.
+  if (key !== 'dispatch' || job.state !== 'dispatching') return;
+  const remoteId = await dispatch(job, settings);
+  const { attempt } = job;
+  context.apply(
+    remoteId === null
+      ? { type: 'dispatch_failed', attempt }
+      : { type: 'dispatched', attempt, remoteId },
+  );
+}
+
+/** D1 has no way to abort a query, so waiting for it is what ends. */
+async function within(effect: Promise<void>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const expired = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('timed out')), EFFECT_TIMEOUT_MS);
+  });
+  try {
+    await Promise.race([effect, expired]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

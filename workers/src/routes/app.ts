@@ -1,0 +1,66 @@
+import { Hono } from 'hono';
+import type { Handler } from 'hono';
+import { cors } from 'hono/cors';
+import { isAllowedOrigin } from '../lib/auth.ts';
+import { NotConfigured, settingsOf } from '../lib/env.ts';
+import type { Env } from '../lib/env.ts';
+import { Refusal, json, refuse } from '../lib/respond.ts';
+import { callJob, jobStatus } from './callbacks.ts';
+import { cancelJob, createJob, listJobs, showJob } from './jobs.ts';
+import type { Ctx } from './context.ts';
+import { watchJob } from './live.ts';
+import { readSource, writeOutput } from './renderer-files.ts';
+import { createUpload, putUpload } from './uploads.ts';
+import { downloadVideo } from './videos.ts';
+
+type Route = Handler<{ Bindings: Env }>;
+type Method = 'GET' | 'POST' | 'PUT';
+
+/** Every address of the server. A method that is not listed gets 405; HEAD is GET without a body. */
+const ROUTES: Readonly<Record<string, Partial<Record<Method, Route>>>> = {
+  '/healthz': {
+    GET: (c) => json({ ok: true, service: 'export-jobs', development: isDevelopment(c) }),
+  },
+  '/api/uploads': { POST: createUpload },
+  '/api/uploads/:id': { PUT: putUpload },
+  '/api/jobs': { GET: listJobs, POST: createJob },
+  '/api/jobs/:id': { GET: showJob },
+  '/api/jobs/:id/cancel': { POST: cancelJob },
+  '/api/jobs/:id/ws': { GET: watchJob },
+  '/api/jobs/:id/source': { GET: readSource },
+  '/api/jobs/:id/output/:epoch': { PUT: writeOutput },
+  '/api/jobs/:id/do/status': { GET: jobStatus },
+  '/api/jobs/:id/do/:name{init|claim|progress|complete|error}': { POST: callJob },
+  '/api/videos/download/:key': { GET: downloadVideo },
+};
+
+export const app = new Hono<{ Bindings: Env }>();
+
+const EXPOSED = ['content-disposition', 'content-length', 'content-range', 'etag', 'location'];
+
+app.use('/api/*', cors({ origin: allowedOrigin, exposeHeaders: EXPOSED, maxAge: 600 }));
+
+for (const [path, methods] of Object.entries(ROUTES)) {
+  for (const [method, handler] of Object.entries(methods)) app.on(method, path, handler);
+  const allow = Object.keys(methods).join(', ');
+  app.all(path, () => refuse('method_not_allowed', {}, { allow }));
+}
+
+app.notFound(() => refuse('not_found'));
+
+app.onError((error, c) => {
+  if (error instanceof Refusal) return refuse(error.code, error.extra);
+  if (error instanceof NotConfigured) return refuse('not_configured', { detail: error.message });
+  console.error(
+    JSON.stringify({ level: 'error', msg: 'unhandled', path: c.req.path, error: error.stack }),
+  );
+  return refuse('internal_error');
+});
+
+function isDevelopment(c: Ctx): boolean {
+  return settingsOf(c.env).DEVELOPMENT === '1';
+}
+
+function allowedOrigin(origin: string, c: Ctx): string | null {
+  return origin !== '' && isAllowedOrigin(origin, c.req.url, settingsOf(c.env)) ? origin : null;
+}

@@ -1,0 +1,93 @@
+import { CreateRequest, ListQuery } from '@export-jobs/protocol';
+import type { ExportJob, ExportOptions } from '@export-jobs/protocol';
+import * as v from 'valibot';
+import { checkJobId, ownerOf, viewerOf } from '../lib/auth.ts';
+import { parseOr, readBody } from '../lib/body.ts';
+import { settingsOf } from '../lib/env.ts';
+import type { Env, Settings } from '../lib/env.ts';
+import { derivedId, jobId, randomId } from '../lib/ids.ts';
+import { archivedJob, insertIntent, listPage } from '../lib/d1.ts';
+import { downloadUrl } from '../lib/links.ts';
+import { objectOf } from '../lib/object.ts';
+import { inputKey, reach } from '../lib/r2.ts';
+import { Refusal, json } from '../lib/respond.ts';
+import { signToken } from '../lib/tokens.ts';
+import type { Ctx } from './context.ts';
+
+const VIEWER_TOKEN_MS = 24 * 60 * 60_000;
+const IdempotencyKey = v.pipe(v.string(), v.regex(/^[\x21-\x7e]{1,255}$/));
+
+/** `POST /api/jobs`: first the row in D1, then the object, so that the sweeper knows of both. */
+export async function createJob(c: Ctx): Promise<Response> {
+  const settings = settingsOf(c.env);
+  const tenant = ownerOf(c.req.raw, settings);
+  const bare = await bareId(tenant, c.req.header('idempotency-key'));
+  const body = await readBody(c.req.raw, CreateRequest);
+  const id = jobId(settings.SIGNING_KEYS, bare);
+  const request = await requestOf(c.env, tenant, body);
+  const requestHash = await derivedId(JSON.stringify(request));
+  await insertIntent(c.env.DB, { id, tenant, request, requestHash }, settings.POLICY.job_ms);
+  const answer = await objectOf(c.env, id).create(tenant, request, requestHash);
+  if (!answer.ok) throw new Refusal(answer.code, answer.extra);
+  const exp = Date.now() + VIEWER_TOKEN_MS;
+  const viewer_token = signToken(settings.SIGNING_KEYS, 'view', { j: id, exp });
+  return json({ job: answer.body.job, viewer_token }, 201, { location: `/api/jobs/${id}` });
+}
+
+/** `GET /api/jobs/:id`: from the object, or from D1 once the object has been forgotten. */
+export async function showJob(c: Ctx): Promise<Response> {
+  const settings = settingsOf(c.env);
+  const id = checkJobId(settings, c.req.param('id') ?? '');
+  const tenant = viewerOf(c.req.raw, settings, id);
+  const job = (await objectOf(c.env, id).view(tenant)) ?? (await archivedJob(c.env.DB, id, tenant));
+  if (!job) throw new Refusal('job_not_found');
+  return json({ job: relink(job, settings) }, 200, { etag: `"${job.seq}"` });
+}
+
+/** `GET /api/jobs?status=&limit=&cursor=`: newest first. */
+export async function listJobs(c: Ctx): Promise<Response> {
+  const settings = settingsOf(c.env);
+  const tenant = ownerOf(c.req.raw, settings);
+  const query = parseOr('invalid_query', ListQuery, c.req.query());
+  const { data, next_cursor } = await listPage(c.env.DB, tenant, query);
+  return json({ data: data.map((job) => relink(job, settings)), next_cursor });
+}
+
+/** `POST /api/jobs/:id/cancel`: ends the job at once; the renderer learns of it by itself. */
+export async function cancelJob(c: Ctx): Promise<Response> {
+  const settings = settingsOf(c.env);
+  const id = checkJobId(settings, c.req.param('id') ?? '');
+  const tenant = ownerOf(c.req.raw, settings);
+  const answer = await objectOf(c.env, id).cancel(tenant);
+  if (answer.ok) return json(answer.body);
+  // Forgotten objects have ended, and how they ended is in D1.
+  const archived = answer.code === 'job_not_found' && (await archivedJob(c.env.DB, id, tenant));
+  if (!archived) throw new Refusal(answer.code, answer.extra);
+  if (archived.status !== 'cancelled') throw new Refusal('cancel_conflict');
+  return json({ job: archived });
+}
+
+/** Equal keys of one tenant give equal ids, so that a repeated create meets the first one's object. */
+async function bareId(tenant: string, key: string | undefined): Promise<string> {
+  if (key === undefined) return randomId();
+  return derivedId(`${tenant} ${parseOr('invalid_query', IdempotencyKey, key)}`);
+}
+
+async function requestOf(
+  env: Env,
+  tenant: string,
+  body: { input: { upload_id: string }; options: ExportOptions },
+) {
+  const key = inputKey(tenant, body.input.upload_id);
+  const object = await reach(env.VIDEOS.head(key));
+  if (!object) throw new Refusal('input_not_found');
+  const filename = object.customMetadata?.['filename'] ?? 'video';
+  const input = { key, etag: object.etag, size: object.size, filename };
+  return { input, options: body.options };
+}
+
+/** Links expire, so those of a stored view are made anew. */
+function relink(job: ExportJob, settings: Settings): ExportJob {
+  if (job.status !== 'complete') return job;
+  return { ...job, output_url: downloadUrl(settings)(job.output_video_key) };
+}
