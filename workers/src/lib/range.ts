@@ -15,12 +15,11 @@ export function rangeOf(
 ): ByteRange | 'unsatisfiable' | null {
   const ifRange = headers.get('if-range');
   if (ifRange !== null && ifRange !== etag) return null;
-  const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(headers.get('range') ?? '') ?? [];
-  if (first === '') return last === '' ? null : suffix(Number(last), size);
-  const offset = Number(first);
-  const end = last === '' ? size : Number(last) + 1;
-  if (end <= offset) return null;
-  return offset < size ? { offset, length: Math.min(end, size) - offset } : 'unsatisfiable';
+  const range = headers.get('range') ?? '';
+  const tail = /^bytes=-(\d+)$/.exec(range)?.[1];
+  if (tail !== undefined) return suffix(Number(tail), size);
+  const [, first, last = ''] = /^bytes=(\d+)-(\d*)$/.exec(range) ?? [];
+  return first === undefined ? null : slice(Number(first), last, size);
 }
 
 /** The position of a range's last byte. */
@@ -32,4 +31,11 @@ function suffix(length: number, size: number): ByteRange | 'unsatisfiable' {
   if (length === 0 || size === 0) return 'unsatisfiable';
   const offset = Math.max(0, size - length);
   return { offset, length: size - offset };
+}
+
+function slice(offset: number, last: string, size: number): ByteRange | 'unsatisfiable' | null {
+  if (last !== '' && Number(last) < offset) return null;
+  if (offset >= size) return 'unsatisfiable';
+  const end = last === '' ? size : Math.min(Number(last) + 1, size);
+  return { offset, length: end - offset };
 }

@@ -1,0 +1,386 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { EventOf, JobEvent } from './events.ts';
+import {
+  at,
+  changedJob,
+  claim,
+  completion,
+  crash,
+  init,
+  jobByHand,
+  jobIn,
+  policy,
+  report,
+  run,
+} from './fixtures.ts';
+import { isEnded } from './job.ts';
+import type { Job, JobState } from './job.ts';
+import { transition } from './machine.ts';
+import { nextWakeAt } from './schedule.ts';
+
+const stop = 'stop:remote-1';
+
+/** What each state answers to each event of the first attempt. `=` is no change. */
+const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
+  none: {
+    init: 'dispatching mirror dispatch',
+    dispatched: '! job_not_found',
+    dispatch_failed: '! job_not_found',
+    claim: '! job_finished',
+    progress: '! job_finished',
+    complete: '! job_finished',
+    error: '! job_finished',
+    cancel: '! job_not_found',
+    tick: '! job_not_found',
+  },
+  dispatching: {
+    init: '=',
+    dispatched: 'dispatched',
+    dispatch_failed: 'retry_wait mirror',
+    claim: 'running mirror',
+    progress: '! not_owner',
+    complete: '! not_owner',
+    error: '! not_owner',
+    cancel: 'cancelled mirror',
+    tick: '=',
+  },
+  dispatched: {
+    init: '=',
+    dispatched: '=',
+    dispatch_failed: '=',
+    claim: 'running mirror',
+    progress: '! not_owner',
+    complete: '! not_owner',
+    error: '! not_owner',
+    cancel: `cancelled mirror ${stop}`,
+    tick: '=',
+  },
+  running: {
+    init: '=',
+    dispatched: '=',
+    dispatch_failed: '=',
+    claim: '=',
+    progress: 'running',
+    complete: 'complete mirror',
+    error: `retry_wait mirror ${stop}`,
+    cancel: `cancelled mirror ${stop}`,
+    tick: '=',
+  },
+  retry_wait: {
+    init: '=',
+    dispatched: `= ${stop}`,
+    dispatch_failed: '=',
+    claim: '! stale_attempt',
+    progress: '! stale_attempt',
+    complete: '! stale_attempt',
+    // The renderer that closed the attempt repeats its call: same answer, no change.
+    error: '=',
+    cancel: 'cancelled mirror',
+    tick: '=',
+  },
+  complete: {
+    init: '=',
+    dispatched: `= ${stop}`,
+    dispatch_failed: '=',
+    claim: '! job_finished',
+    progress: '! job_finished',
+    complete: '=',
+    error: '! job_finished',
+    cancel: '! cancel_conflict',
+    tick: '=',
+  },
+  failed: {
+    init: '=',
+    dispatched: `= ${stop}`,
+    dispatch_failed: '=',
+    claim: '! job_finished',
+    progress: '! job_finished',
+    complete: '! job_finished',
+    error: '=',
+    cancel: '! cancel_conflict',
+    tick: '=',
+  },
+  cancelled: {
+    init: '=',
+    dispatched: `= ${stop}`,
+    dispatch_failed: '=',
+    claim: '! job_finished',
+    progress: '! job_finished',
+    complete: '! job_finished',
+    error: '! job_finished',
+    cancel: '=',
+    tick: '=',
+  },
+};
+
+const EVENTS: { [T in JobEvent['type']]: EventOf<T> } = {
+  init,
+  dispatched: { type: 'dispatched', attempt: 1, remoteId: 'remote-1' },
+  dispatch_failed: { type: 'dispatch_failed', attempt: 1 },
+  claim,
+  progress: report(40, 1),
+  complete: completion,
+  error: crash,
+  cancel: { type: 'cancel' },
+  tick: { type: 'tick' },
+};
+
+const STATES: (JobState | 'none')[] = [
+  'none',
+  'dispatching',
+  'dispatched',
+  'running',
+  'retry_wait',
+  'complete',
+  'failed',
+  'cancelled',
+];
+
+function outcome(job: Job | null, event: JobEvent, ms = 4000): string {
+  const decision = transition(job, event, at(ms));
+  if (decision.kind === 'refused') return `! ${decision.code}`;
+  if (decision.kind === 'unchanged' && decision.job !== job) return 'unchanged, but another job';
+  const state = decision.kind === 'changed' ? decision.job.state : '=';
+  return [state, ...(decision.effects ?? [])].join(' ');
+}
+
+describe('the table', () => {
+  for (const state of STATES) {
+    for (const event of Object.values(EVENTS)) {
+      const expected = TABLE[state][event.type];
+      it(`${state} + ${event.type} -> ${expected}`, () => {
+        expect(outcome(state === 'none' ? null : jobIn(state), event)).toBe(expected);
+      });
+    }
+  }
+});
+
+describe('attempts', () => {
+  it('three failures of its own end the job, the third without a retry (I10)', () => {
+    let job: Job = jobIn('running');
+    for (const attempt of [1, 2]) {
+      job = changedJob(transition(job, { ...crash, from: { attempt, epoch: 1 } }, at(10_000)));
+      expect(job).toMatchObject({ state: 'retry_wait', attempt: attempt + 1, failures: attempt });
+      job = run(job, [{ type: 'tick' }, { ...claim, attempt: attempt + 1 }], 20_000);
+    }
+    const last = transition(job, { ...crash, from: { attempt: 3, epoch: 1 } }, at(30_000));
+    expect(changedJob(last)).toMatchObject({ state: 'failed', attempt: 3, failures: 3 });
+  });
+
+  it('attempts that the platform loses are charged to a budget of their own', () => {
+    let job: Job = jobIn('running');
+    for (let lost = 1; lost <= policy.max_losses; lost += 1) {
+      job = changedJob(transition(job, { type: 'tick' }, at(lost * 1_000_000)));
+      expect(job).toMatchObject({ state: 'retry_wait', failures: 0, losses: lost });
+      job = run(
+        job,
+        [{ type: 'tick' }, { ...claim, attempt: lost + 1 }],
+        lost * 1_000_000 + 400_000,
+      );
+    }
+    expect(changedJob(transition(job, { type: 'tick' }, at(9_000_000))).state).toBe('failed');
+  });
+
+  it('should_retry:false ends the job, and a hopeless input does so by itself', () => {
+    const never = transition(jobIn('running'), { ...crash, mayRetry: false }, at(5000));
+    expect(changedJob(never).state).toBe('failed');
+    expect(jobIn('failed')).toMatchObject({ attempt: 1, failure: { code: 'input_invalid' } });
+  });
+
+  it('a retry starts its progress anew and remembers why', () => {
+    const far = run(jobIn('running'), [report(60, 1)], 5000);
+    const job = changedJob(transition(far, crash, at(6000)));
+    expect(job).toMatchObject({ progress: 0, lastFailure: { code: 'encoder_failed' } });
+  });
+
+  it('waits half of the capped delay plus jitter, never nothing', () => {
+    const wait = (random: number) => {
+      const job = changedJob(transition(jobIn('running'), crash, at(5000, random)));
+      return job.state === 'retry_wait' ? job.retryAt - job.updatedAt : null;
+    };
+    expect(wait(0)).toBe(policy.retry_base_ms / 2);
+    expect(wait(0.999)).toBeCloseTo(policy.retry_base_ms, -1);
+  });
+});
+
+describe('fencing', () => {
+  it('a twin of the owner, dispatched twice, may not claim (I3b)', () => {
+    const twin = { ...claim, nonce: 'process-two', remoteId: 'remote-2' };
+    expect(outcome(jobIn('running'), twin)).toBe('! not_owner');
+  });
+
+  it('the loser of a doubled hand-over is stopped, whichever way the answers come', () => {
+    const late: JobEvent = { type: 'dispatched', attempt: 1, remoteId: 'remote-2' };
+    expect(outcome(jobIn('running'), late)).toBe('= stop:remote-2');
+    const winner = { ...claim, remoteId: 'remote-2' };
+    expect(outcome(jobIn('dispatched'), winner)).toBe(`running mirror ${stop}`);
+  });
+
+  it('a redelivered job fences the older process by a higher epoch (I3)', () => {
+    const job = run(jobIn('running'), [{ ...claim, nonce: 'process-two' }], 5000);
+    expect(job).toMatchObject({ attempt: 1, owner: { epoch: 2, nonce: 'process-two' } });
+    expect(outcome(job, report(50, 9))).toBe('! not_owner');
+    expect(outcome(job, completion)).toBe('! not_owner');
+    expect(outcome(job, report(50, 1, { attempt: 1, epoch: 2 }))).toBe('running');
+  });
+
+  it('a call of an earlier attempt changes nothing', () => {
+    const second = run(jobIn('retry_wait'), [{ type: 'tick' }, { ...claim, attempt: 2 }], 20_000);
+    expect(outcome(second, report(99, 5), 30_000)).toBe('! stale_attempt');
+    expect(outcome(second, completion, 30_000)).toBe('! stale_attempt');
+  });
+
+  it('a call without a token may not touch a job that was dispatched (S1)', () => {
+    expect(outcome(jobIn('running'), report(50, 1, null))).toBe('! not_owner');
+    expect(outcome(jobIn('running'), { ...completion, from: null })).toBe('! not_owner');
+  });
+
+  it('another request under the same id is refused (I13, S6)', () => {
+    expect(outcome(jobIn('running'), { ...init, requestHash: 'h2' })).toBe(
+      '! idempotency_conflict',
+    );
+  });
+});
+
+describe('progress', () => {
+  it('never falls within an attempt and never says 100 before the file is there (I2)', () => {
+    const job = run(jobIn('running'), [report(60, 1), report(40, 2), report(100, 3)], 5000);
+    expect(run(jobIn('running'), [report(60, 1), report(40, 2)], 5000).progress).toBe(60);
+    expect(job.progress).toBe(99.9);
+  });
+
+  it('a report that comes twice or out of order is acknowledged and ignored (S3)', () => {
+    const job = run(jobIn('running'), [report(60, 5)], 5000);
+    expect(outcome(job, report(70, 5), 6000)).toBe('=');
+    expect(outcome(job, report(70, 4), 6000)).toBe('=');
+  });
+
+  it('renews the lease; silence for longer than it loses the attempt (I6, S16)', () => {
+    const job = run(jobIn('running'), [report(60, 1)], 40_000);
+    expect(outcome(job, { type: 'tick' }, 40_000 + policy.lease_ms - 1)).toBe('=');
+    expect(outcome(job, { type: 'tick' }, 40_000 + policy.lease_ms)).toBe(
+      `retry_wait mirror ${stop}`,
+    );
+  });
+
+  it('reaches D1 at once when it is the first by hand, and seldom after that when dispatched', () => {
+    expect(outcome(jobByHand(), report(10, 0, null))).toBe('running mirror');
+    const job = run(jobIn('running'), [report(1, 1)], 1000);
+    expect(outcome(job, report(2, 2), policy.mirror_progress_ms + 5000)).toBe('running mirror');
+  });
+});
+
+describe('deadlines', () => {
+  it('a renderer that never comes loses the attempt', () => {
+    const job = jobIn('dispatched');
+    expect(outcome(job, { type: 'tick' }, 2000 + policy.start_ms)).toBe(
+      `retry_wait mirror ${stop}`,
+    );
+  });
+
+  it('an attempt ends at its deadline though it goes on reporting', () => {
+    let job: Job = jobIn('running');
+    for (let ms = 30_000; ms < policy.attempt_ms; ms += 30_000) job = run(job, [report(5, ms)], ms);
+    const late = transition(job, { type: 'tick' }, at(policy.attempt_ms + 3000));
+    expect(changedJob(late)).toMatchObject({ lastFailure: { code: 'attempt_timeout' } });
+  });
+
+  it('no job outlives its own deadline, whatever it is doing (I6)', () => {
+    for (const state of ['dispatching', 'dispatched', 'running', 'retry_wait'] as const) {
+      const late = transition(jobIn(state), { type: 'tick' }, at(policy.job_ms));
+      expect(changedJob(late)).toMatchObject({ state: 'failed', failure: { code: 'job_timeout' } });
+    }
+  });
+});
+
+describe('jobs made by hand', () => {
+  it('take the calls of the contract in its order', () => {
+    const job = run(jobByHand(), [
+      report(0, 0, null),
+      report(50, 0, null),
+      { ...completion, from: null, verified: false },
+    ]);
+    expect(job).toMatchObject({ state: 'complete', progress: 100, verified: false });
+  });
+
+  it('complete once: the same again is a repeat, another output is refused (S4)', () => {
+    const done = run(jobByHand(), [{ ...completion, from: null, verified: false }]);
+    expect(outcome(done, { ...completion, from: null })).toBe('=');
+    const other = { ...completion, from: null, output: { ...completion.output, key: 'out/evil' } };
+    expect(outcome(done, other)).toBe('! job_finished');
+  });
+});
+
+/** Any event of this attempt or its neighbours, so that most hit and some miss. */
+const anyEvent: fc.Arbitrary<JobEvent> = (() => {
+  const caller = fc.record({
+    attempt: fc.integer({ min: 1, max: 4 }),
+    epoch: fc.integer({ min: 1, max: 2 }),
+  });
+  const from = fc.option(caller, { nil: null });
+  return fc.oneof(
+    fc.constantFrom<JobEvent>(init, { ...init, requestHash: 'h2' }, { type: 'cancel' }),
+    fc.constant<JobEvent>({ type: 'tick' }),
+    fc
+      .integer({ min: 1, max: 4 })
+      .map((attempt): JobEvent => ({ type: 'dispatch_failed', attempt })),
+    fc
+      .tuple(fc.integer({ min: 1, max: 4 }), fc.constantFrom('remote-1', 'remote-2'))
+      .map(([attempt, remoteId]): JobEvent => ({ type: 'dispatched', attempt, remoteId })),
+    fc
+      .tuple(fc.integer({ min: 1, max: 4 }), fc.constantFrom('process-one', 'process-two'))
+      .map(([attempt, nonce]): JobEvent => ({ ...claim, attempt, nonce })),
+    fc
+      .tuple(from, fc.float({ min: 0, max: 100, noNaN: true }), fc.integer({ min: 1, max: 9 }))
+      .map(([who, percent, seq]): JobEvent => report(percent, seq, who)),
+    from.map((who): JobEvent => ({ ...completion, from: who })),
+    fc
+      .tuple(from, fc.boolean())
+      .map(([who, mayRetry]): JobEvent => ({ ...crash, from: who, mayRetry })),
+  );
+})();
+
+describe('properties over any history', () => {
+  const history = fc.array(fc.tuple(anyEvent, fc.integer({ min: 0, max: 60_000 })), {
+    maxLength: 40,
+  });
+
+  it('hold after every step (I1, I2, I3, I6b, I10, I13, I15)', () => {
+    fc.assert(
+      fc.property(history, fc.boolean(), (steps, byHand) => {
+        let job: Job = byHand ? jobByHand() : jobIn('dispatching');
+        let ms = 10_000;
+        for (const [event, pause] of steps) {
+          ms += pause;
+          const before = structuredClone(job);
+          const decision = transition(job, event, at(ms));
+          expect(job).toEqual(before);
+          if (decision.kind === 'refused') continue;
+          expect(transition(job, event, at(ms))).toEqual(decision);
+          if (decision.kind === 'changed') checkStep(job, decision.job);
+          else expect(decision.job).toBe(job);
+          ({ job } = decision);
+        }
+      }),
+      { numRuns: 3000 },
+    );
+  });
+});
+
+function checkStep(before: Job, after: Job): void {
+  expect(isEnded(before)).toBe(false);
+  expect(after.seq).toBe(before.seq + 1);
+  expect(after.attempt).toBeGreaterThanOrEqual(before.attempt);
+  if (after.attempt === before.attempt) {
+    expect(after.progress).toBeGreaterThanOrEqual(before.progress);
+  }
+  expect(after.failures).toBeLessThanOrEqual(policy.max_attempts);
+  expect(after.losses).toBeLessThanOrEqual(policy.max_losses + 1);
+  const wake = nextWakeAt(after, null, policy);
+  expect(wake).not.toBeNull();
+  if (!isEnded(after)) expect(wake).toBeLessThanOrEqual(after.deadlineAt);
+  if (after.state === 'running' && after.request) {
+    expect(after.owner).not.toBeNull();
+  }
+}

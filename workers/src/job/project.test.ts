@@ -1,0 +1,82 @@
+import { ExportJob, WebSocketMessage } from '@export-jobs/protocol';
+import * as v from 'valibot';
+import { describe, expect, it } from 'vitest';
+import { jobByHand, jobIn, policy } from './fixtures.ts';
+import type { JobState } from './job.ts';
+import { greetingOf, messageOf, outputFilename, viewOf } from './project.ts';
+
+const link = (key: string) => `https://example.com/${key}`;
+const SHOWN: Record<JobState, string> = {
+  dispatching: 'pending',
+  dispatched: 'pending',
+  running: 'processing',
+  retry_wait: 'pending',
+  complete: 'complete',
+  failed: 'error',
+  cancelled: 'cancelled',
+};
+const STATES = [
+  'dispatching',
+  'dispatched',
+  'running',
+  'retry_wait',
+  'complete',
+  'failed',
+  'cancelled',
+] as const;
+
+describe('the view of a job', () => {
+  it.each(STATES)('of one that is %s fits the wire and shows the contract’s word', (state) => {
+    const view = viewOf(jobIn(state), policy, link);
+    expect(v.parse(ExportJob, view)).toEqual(view);
+    expect(view.status).toBe(SHOWN[state]);
+  });
+
+  it('has a file exactly when complete and a reason exactly when failed', () => {
+    const complete = viewOf(jobIn('complete'), policy, link);
+    expect(complete).toMatchObject({
+      output_url: 'https://example.com/out/acme/job_1/1/1/video.mp4',
+    });
+    for (const state of STATES) {
+      const view = viewOf(jobIn(state), policy, link);
+      expect('output_url' in view).toBe(state === 'complete');
+      expect('error' in view).toBe(state === 'failed');
+    }
+  });
+
+  it('counts retries from the attempts (I10, S12)', () => {
+    expect(viewOf(jobIn('retry_wait'), policy, link)).toMatchObject({
+      attempt: 2,
+      retry_count: 1,
+      max_attempts: 3,
+    });
+  });
+});
+
+describe('messages', () => {
+  it('greet with the state, and of an ended job with its end too (S9)', () => {
+    const types = (state: JobState) =>
+      greetingOf(viewOf(jobIn(state), policy, link)).map((m) => m.type);
+    expect(types('running')).toEqual(['status']);
+    expect(types('complete')).toEqual(['status', 'complete']);
+    expect(types('failed')).toEqual(['status', 'error']);
+    expect(types('cancelled')).toEqual(['status']);
+  });
+
+  it('fit the wire and carry the contract’s fields', () => {
+    const message = messageOf(viewOf(jobIn('complete'), policy, link), 'complete');
+    expect(v.parse(WebSocketMessage, message)).toEqual(message);
+    expect(message).toMatchObject({
+      type: 'complete',
+      job_id: 'job_1',
+      output_url: link('out/acme/job_1/1/1/video.mp4'),
+    });
+  });
+});
+
+describe('the output’s name', () => {
+  it('is the input’s with the new extension', () => {
+    expect(outputFilename(jobIn('complete'))).toBe('clip-export.mp4');
+    expect(outputFilename(jobByHand())).toBe('job_1-export.mp4');
+  });
+});
