@@ -67,7 +67,11 @@ const Settings = v.pipe(
     POLICY: v.pipe(v.optional(v.string(), '{}'), v.parseJson(), Policy),
   }),
   v.forward(
-    v.check((s) => s.DEVELOPMENT === '1' || s.API_KEY !== undefined, 'required in production'),
+    v.partialCheck(
+      [['DEVELOPMENT'], ['API_KEY']],
+      (s) => s.DEVELOPMENT === '1' || s.API_KEY !== undefined,
+      'required in production',
+    ),
     ['API_KEY'],
   ),
 );

@@ -17,16 +17,18 @@ export interface EffectContext {
 
 /**
  * Carries out one effect by its key, judged by the job as it is now.
- * @throws when it was not confirmed and must be tried again.
+ * @throws when it was not confirmed within `EFFECT_TIMEOUT_MS` and must be tried again.
  */
 export async function perform(key: string, context: EffectContext): Promise<void> {
   const { job, view, settings } = context;
   if (!job || !view) return;
-  if (key === 'mirror') return within(mirrorToD1(context.db, job, view));
-  if (key.startsWith('stop:')) return stopRemote(key.slice('stop:'.length), settings);
+  if (key === 'mirror') return within(() => mirrorToD1(context.db, job, view));
+  if (key.startsWith('stop:')) {
+    return within((signal) => stopRemote(key.slice('stop:'.length), settings, signal));
+  }
   // A job that was cancelled or claimed meanwhile needs no hand-over any more.
   if (key !== 'dispatch' || job.state !== 'dispatching') return;
-  const remoteId = await dispatch(job, settings);
+  const remoteId = await within((signal) => dispatch(job, settings, signal));
   const { attempt } = job;
   context.apply(
     remoteId === null
@@ -35,14 +37,21 @@ export async function perform(key: string, context: EffectContext): Promise<void
   );
 }
 
-/** D1 has no way to abort a query, so waiting for it is what ends. */
-async function within(effect: Promise<void>): Promise<void> {
+/**
+ * Bounds an effect. `AbortSignal.timeout` would do, but its timer cannot be stopped and keeps the
+ * object awake, and billed, for its whole length.
+ */
+async function within<T>(effect: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('timed out')), EFFECT_TIMEOUT_MS);
+    timer = setTimeout(() => {
+      reject(new Error('timed out'));
+      controller.abort();
+    }, EFFECT_TIMEOUT_MS);
   });
   try {
-    await Promise.race([effect, expired]);
+    return await Promise.race([effect(controller.signal), expired]);
   } finally {
     clearTimeout(timer);
   }

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import type { Job } from '../../job/job.ts';
 import type { Settings } from '../../lib/env.ts';
 import { signToken } from '../../lib/tokens.ts';
-import { EFFECT_TIMEOUT_MS, RetryLater } from '../drain.ts';
+import { RetryLater } from '../drain.ts';
 
 // RunPod's client API, as far as a dispatcher needs it. Bodies of its errors are undocumented and
 // never parsed.
@@ -20,7 +20,11 @@ const LIMITS = { min: 10_000, max: 7 * 24 * 60 * 60_000 };
  * makes a twin, and the claim decides which of the two may work.
  * @throws when it is worth trying again.
  */
-export async function dispatch(job: Job, settings: Settings): Promise<string | null> {
+export async function dispatch(
+  job: Job,
+  settings: Settings,
+  signal: AbortSignal,
+): Promise<string | null> {
   const { POLICY: policy, PUBLIC_URL } = settings;
   const input: RenderTicket = {
     v: 1,
@@ -36,7 +40,8 @@ export async function dispatch(job: Job, settings: Settings): Promise<string | n
   };
   const executionTimeout = clamp(policy.attempt_ms);
   const ttl = clamp(policy.start_ms + policy.attempt_ms);
-  const response = await call(settings, 'run', { input, policy: { executionTimeout, ttl } });
+  const body = { input, policy: { executionTimeout, ttl } };
+  const response = await call(settings, 'run', body, signal);
   if (response.ok) return v.parse(RunReply, await response.json()).id;
   await response.body?.cancel();
   if (response.status === 429) throw new RetryLater('the provider is busy', retryAfter(response));
@@ -45,15 +50,24 @@ export async function dispatch(job: Job, settings: Settings): Promise<string | n
 }
 
 /** Tells the provider to stop a job. One that it no longer knows counts as stopped. */
-export async function stopRemote(remoteId: string, settings: Settings): Promise<void> {
-  const response = await call(settings, `cancel/${encodeURIComponent(remoteId)}`, {});
+export async function stopRemote(
+  remoteId: string,
+  settings: Settings,
+  signal: AbortSignal,
+): Promise<void> {
+  const response = await call(settings, `cancel/${encodeURIComponent(remoteId)}`, {}, signal);
   await response.body?.cancel();
   if (response.ok || response.status === 400 || response.status === 404) return;
   if (response.status === 429) throw new RetryLater('the provider is busy', retryAfter(response));
   throw new Error(`the provider answered ${response.status}`);
 }
 
-async function call(settings: Settings, path: string, body: object): Promise<Response> {
+async function call(
+  settings: Settings,
+  path: string,
+  body: object,
+  signal: AbortSignal,
+): Promise<Response> {
   return fetch(`${settings.RUNPOD_ENDPOINT_URL}/${path}`, {
     method: 'POST',
     headers: {
@@ -62,7 +76,7 @@ async function call(settings: Settings, path: string, body: object): Promise<Res
     },
     body: JSON.stringify(body),
     redirect: 'manual',
-    signal: AbortSignal.timeout(EFFECT_TIMEOUT_MS),
+    signal,
   });
 }
 

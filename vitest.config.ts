@@ -1,0 +1,49 @@
+import path from 'node:path';
+import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin';
+import { defineConfig } from 'vitest/config';
+
+const migrations = await readD1Migrations(path.join(import.meta.dirname, 'workers', 'migrations'));
+
+/** What the Worker is configured with inside the tests; the keys are worth nothing elsewhere. */
+const bindings = {
+  DEVELOPMENT: '1',
+  SIGNING_KEYS: `k1:${'0123456789abcdef'.repeat(4)}`,
+  PUBLIC_URL: 'https://export.example',
+  RUNPOD_ENDPOINT_URL: 'https://runpod.example/v2/ep',
+  RUNPOD_API_KEY: 'test-key',
+  TEST_MIGRATIONS: migrations,
+};
+
+/** Tests against the running stack: each file has one of its own, so one file at a time. */
+const stack = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false };
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'node',
+          include: ['{protocol,client,renderer,workers,scripts,app}/**/*.test.{ts,tsx}'],
+          exclude: ['**/node_modules/**', '**/dist/**', 'workers/test/**'],
+          testTimeout: 30_000,
+        },
+      },
+      {
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: './workers/wrangler.jsonc' },
+            miniflare: { bindings },
+          }),
+        ],
+        test: {
+          name: 'workerd',
+          include: ['workers/test/**/*.test.ts'],
+          setupFiles: ['./workers/test/setup.ts'],
+          testTimeout: 30_000,
+        },
+      },
+      { test: { name: 'e2e', include: ['e2e/*.e2e.ts'], ...stack } },
+      { test: { name: 'browser', include: ['e2e/*.browser.ts'], ...stack } },
+    ],
+  },
+});

@@ -1,0 +1,250 @@
+import {
+  runDurableObjectAlarm,
+  runInDurableObject,
+  createExecutionContext,
+  createScheduledController,
+  waitOnExecutionContext,
+} from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { describe, expect, it, vi } from 'vitest';
+import worker from '../src/index.ts';
+import {
+  FakeRenderer,
+  Viewer,
+  call,
+  createJob,
+  evict,
+  getJob,
+  playProvider,
+  problemOf,
+  provider,
+  stubOf,
+  textOf,
+  ticketOf,
+  until,
+  urlOf,
+} from './harness.ts';
+
+// Time is moved by hand; alarms are run as the platform would, also after the object was evicted.
+
+playProvider();
+const MINUTE = 60_000;
+
+function later(ms: number): void {
+  vi.setSystemTime(Date.now() + ms);
+}
+
+function armedAt(id: string): Promise<number | null> {
+  return runInDurableObject(stubOf(id), (_, state) => state.storage.getAlarm());
+}
+
+async function rendering() {
+  const job = await createJob();
+  const renderer = new FakeRenderer(await ticketOf(job.id));
+  await renderer.claim();
+  return { job, renderer };
+}
+
+describe('a silent renderer', () => {
+  it('loses its attempt when the alarm comes, and the job is dispatched again (I6, S16)', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { job } = await rendering();
+    const viewer = await Viewer.open(job.id);
+    await evict(job.id);
+    later(46_000);
+    await runDurableObjectAlarm(stubOf(job.id));
+    const told = await until(() => viewer.events.find((m) => m.job.attempt === 2));
+    expect(told.job).toMatchObject({ status: 'pending', last_failure: { code: 'renderer_lost' } });
+    later(3000);
+    await runDurableObjectAlarm(stubOf(job.id));
+    const second = new FakeRenderer(await ticketOf(job.id, 2));
+    await second.claim();
+    expect(provider.stopped).toContain('remote-1');
+    expect(await getJob(job.id)).toMatchObject({ status: 'processing', attempt: 2 });
+  });
+
+  it('is noticed on the next touch, though the alarm never came', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { job, renderer } = await rendering();
+    later(46_000);
+    expect(await getJob(job.id)).toMatchObject({ status: 'pending', attempt: 2 });
+    expect(await problemOf(await renderer.progress(50))).toMatchObject({ code: 'stale_attempt' });
+  });
+
+  it('a heartbeat does not move the alarm; one that fires early arms again', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { job, renderer } = await rendering();
+    await until(async () => (await armedAt(job.id)) !== null);
+    later(21_000);
+    await runDurableObjectAlarm(stubOf(job.id));
+    const armed = await armedAt(job.id);
+    later(10_000);
+    await renderer.progress(10);
+    expect(await armedAt(job.id)).toBe(armed);
+    later(20_000);
+    await runDurableObjectAlarm(stubOf(job.id));
+    expect(await getJob(job.id)).toMatchObject({ status: 'processing', attempt: 1 });
+    expect(await armedAt(job.id)).toBeGreaterThan(Date.now());
+  });
+});
+
+describe('every job that has not ended', () => {
+  it('has an alarm in each state (I6b)', async () => {
+    const { job, renderer } = await rendering();
+    expect(await armedAt(job.id)).not.toBeNull();
+    await renderer.error('encoder_failed');
+    expect(await armedAt(job.id)).not.toBeNull();
+    await evict(job.id);
+    expect(await armedAt(job.id)).not.toBeNull();
+  });
+
+  it('ends at its own deadline', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const job = await createJob();
+    later(6 * 60 * MINUTE + 1);
+    await runDurableObjectAlarm(stubOf(job.id));
+    expect(await getJob(job.id)).toMatchObject({ status: 'error', error_code: 'job_timeout' });
+  });
+
+  it('is woken by the sweep should its alarm be lost', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const job = await createJob();
+    await ticketOf(job.id);
+    await runInDurableObject(stubOf(job.id), (_, state) => state.storage.deleteAlarm());
+    later(6 * 60 * MINUTE + 1);
+    await sweepNow();
+    const row = await until(() =>
+      env.DB.prepare("SELECT * FROM export_jobs WHERE id = ? AND status = 'error'")
+        .bind(job.id)
+        .first(),
+    );
+    expect(row).toMatchObject({ error: 'The export took longer than it may.' });
+  });
+
+  it('is made by the sweep when only its record was written', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const job = await createJob();
+    const { id } = job;
+    await runInDurableObject(stubOf(id), (_, state) => state.storage.deleteAll());
+    await evict(id);
+    await env.DB.prepare('UPDATE export_jobs SET rev = 0, request = ? WHERE id = ?')
+      .bind(
+        JSON.stringify({
+          input: { key: 'in/default/x', etag: 'e', size: 1, filename: 'x.mov' },
+          options: job.options,
+        }),
+        id,
+      )
+      .run();
+    later(2 * MINUTE);
+    await sweepNow();
+    expect(await getJob(id)).toMatchObject({ status: 'pending', filename: 'x.mov' });
+  });
+});
+
+async function sweepNow(): Promise<void> {
+  const ctx = createExecutionContext();
+  await worker.scheduled(createScheduledController(), env);
+  await waitOnExecutionContext(ctx);
+}
+
+describe('what must happen elsewhere', () => {
+  it('D1 down: the job goes on, and the mirror catches up by itself (I5, S8)', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { job, renderer } = await rendering();
+    await env.DB.exec('ALTER TABLE export_jobs RENAME TO away');
+    expect((await renderer.putOutput('file')).status).toBe(200);
+    expect((await renderer.complete('file')).status).toBe(200);
+    const viewer = await Viewer.open(job.id);
+    await viewer.last('complete');
+    await env.DB.exec('ALTER TABLE away RENAME TO export_jobs');
+    const row = () =>
+      env.DB.prepare('SELECT status FROM export_jobs WHERE id = ?').bind(job.id).first('status');
+    expect(await row()).toBe('processing');
+    later(MINUTE);
+    await runDurableObjectAlarm(stubOf(job.id));
+    await until(async () => (await row()) === 'complete');
+  });
+
+  it('a late write never puts an older state over a newer one (S10)', async () => {
+    const { job, renderer } = await rendering();
+    await renderer.putOutput('file');
+    await Promise.all([renderer.progress(99), renderer.complete('file')]);
+    const row = await until(() =>
+      env.DB.prepare("SELECT rev, status FROM export_jobs WHERE id = ? AND status = 'complete'")
+        .bind(job.id)
+        .first(),
+    );
+    expect(row['rev']).toBe((await getJob(job.id)).seq);
+  });
+
+  it('the provider down: the hand-over is tried again until it is taken', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    provider.answers.push(
+      () => Promise.reject(new Error('connection refused')),
+      () => new Response('', { status: 503 }),
+      () => new Response('', { status: 429, headers: { 'retry-after': '7' } }),
+    );
+    const job = await createJob();
+    for (let i = 0; i < 3; i += 1) {
+      await until(() => provider.answers.length === 2 - i);
+      expect(await getJob(job.id)).toMatchObject({ status: 'pending', attempt: 1 });
+      later(2 * MINUTE);
+      await runDurableObjectAlarm(stubOf(job.id));
+    }
+    expect((await ticketOf(job.id)).input.attempt).toBe(1);
+  });
+
+  it('the provider refuses for good: the job ends after its budget, with the reason', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    provider.answers.push(
+      ...Array.from({ length: 6 }, () => () => new Response('', { status: 401 })),
+    );
+    const job = await createJob();
+    for (let i = 0; i < 6; i += 1) {
+      await until(() => provider.answers.length <= 5 - i);
+      later(5 * MINUTE);
+      await runDurableObjectAlarm(stubOf(job.id));
+    }
+    expect(await getJob(job.id)).toMatchObject({ status: 'error', error_code: 'dispatch_failed' });
+  });
+
+  it('a job that is cancelled before it was handed over is not handed over (I14)', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    provider.answers.push(() => new Response('', { status: 503 }));
+    const job = await createJob();
+    await until(() => provider.answers.length === 0);
+    await call(`/api/jobs/${job.id}/cancel`, { method: 'POST' });
+    later(2 * MINUTE);
+    await runDurableObjectAlarm(stubOf(job.id));
+    expect(provider.tickets).toEqual([]);
+  });
+});
+
+describe('the end of life (I22, S27)', () => {
+  it('after retention the object forgets everything, and its addresses go on answering', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { job, renderer } = await rendering();
+    await renderer.putOutput('file');
+    await renderer.complete('file');
+    const before = await getJob(job.id);
+    await until(() =>
+      env.DB.prepare("SELECT 1 FROM export_jobs WHERE id = ? AND status = 'complete'")
+        .bind(job.id)
+        .first(),
+    );
+    later(7 * 24 * 60 * MINUTE + 1);
+    await runDurableObjectAlarm(stubOf(job.id));
+    const size = await runInDurableObject(
+      stubOf(job.id),
+      async (_, state) => (await state.storage.list()).size,
+    );
+    expect(size).toBe(0);
+    expect(await armedAt(job.id)).toBeNull();
+    const after = await getJob(job.id);
+    expect(after).toEqual({ ...before, output_url: urlOf(after) });
+    expect(await textOf(await call(urlOf(after)))).toBe('file');
+    expect((await call(`/api/jobs/${job.id}/cancel`, { method: 'POST' })).status).toBe(409);
+    expect(await armedAt(job.id)).toBeNull();
+  });
+});
