@@ -67,8 +67,8 @@ describe('a silent renderer', () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const { job, renderer } = await rendering();
     later(46_000);
-    expect(await getJob(job.id)).toMatchObject({ status: 'pending', attempt: 2 });
     expect(await problemOf(await renderer.progress(50))).toMatchObject({ code: 'stale_attempt' });
+    expect(await getJob(job.id)).toMatchObject({ status: 'pending', attempt: 2 });
   });
 
   it('a heartbeat does not move the alarm; one that fires early arms again', async () => {
