@@ -1,3 +1,4 @@
+import { evictDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
@@ -214,6 +215,16 @@ describe('viewers', () => {
     await viewer.last('pong');
     viewer.socket.send('{ "type": "ping" }');
     await until(() => viewer.heard.filter(({ type }) => type === 'pong').length === 2);
+  });
+
+  it('do not wake a sleeping object with their pings (S20)', async () => {
+    const id = await byHand();
+    const viewer = await Viewer.open(id);
+    await viewer.last('status');
+    await evict(id);
+    viewer.socket.send('{"type":"ping"}');
+    await viewer.last('pong');
+    await expect(evictDurableObject(stubOf(id))).rejects.toThrow('not currently running');
   });
 
   it('hear on after the object slept (S2)', async () => {

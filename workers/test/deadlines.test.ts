@@ -8,6 +8,8 @@ import {
 import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
 import worker from '../src/index.ts';
+import { jobIn } from '../src/job/fixtures.ts';
+import { mirrorToD1 } from '../src/outbox/handlers/mirror-to-d1.ts';
 import {
   FakeRenderer,
   Viewer,
@@ -170,12 +172,16 @@ describe('what must happen elsewhere', () => {
     const { job, renderer } = await rendering();
     await renderer.putOutput('file');
     await Promise.all([renderer.progress(99), renderer.complete('file')]);
-    const row = await until(() =>
-      env.DB.prepare("SELECT rev, status FROM export_jobs WHERE id = ? AND status = 'complete'")
-        .bind(job.id)
-        .first(),
-    );
-    expect(row['rev']).toBe((await getJob(job.id)).seq);
+    const done = await getJob(job.id);
+    const row = () =>
+      env.DB.prepare('SELECT rev, status FROM export_jobs WHERE id = ?').bind(job.id).first();
+    await until(async () => (await row())?.['status'] === 'complete');
+    const older = { ...jobIn('running'), id: job.id, tenant: 'default', seq: done.seq - 1 };
+    await mirrorToD1(env.DB, older, { ...job, id: job.id, seq: older.seq });
+    expect(await row()).toEqual({ rev: done.seq, status: 'complete' });
+    const foreign = { ...older, tenant: 'someone-else', seq: done.seq + 1 };
+    await mirrorToD1(env.DB, foreign, { ...job, seq: foreign.seq });
+    expect(await row()).toEqual({ rev: done.seq, status: 'complete' });
   });
 
   it('the provider down: the hand-over is tried again until it is taken', async () => {

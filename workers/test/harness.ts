@@ -9,7 +9,12 @@ import {
   UploadReply,
   WebSocketMessage,
 } from '@export-jobs/protocol';
-import type { ExportJob, ExportOptionsInput, JobMessage } from '@export-jobs/protocol';
+import type {
+  ExportJob,
+  ExportOptionsInput,
+  JobMessage,
+  OutputManifest,
+} from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { afterEach, beforeEach, vi } from 'vitest';
 
@@ -183,15 +188,14 @@ export class FakeRenderer {
     });
   }
 
+  async manifest(bytes: string): Promise<OutputManifest> {
+    const hash = await sha256(bytes);
+    const measured = { width: 64, height: 36, duration_ms: 1000, frames: 24 };
+    return { size: bytes.length, sha256: hash, ...measured };
+  }
+
   async complete(bytes: string, more: object = {}): Promise<Response> {
-    const manifest = {
-      size: bytes.length,
-      sha256: await sha256(bytes),
-      width: 64,
-      height: 36,
-      duration_ms: 1000,
-      frames: 24,
-    };
+    const manifest = await this.manifest(bytes);
     const { epoch, output } = this.claimed ?? {};
     return this.post('complete', { epoch, output_video_key: output?.key, manifest, ...more });
   }

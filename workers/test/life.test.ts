@@ -213,6 +213,8 @@ describe('complete means that the file is there (I12, S15)', () => {
     await rejected(await renderer.complete(FILE.replace('p', 'q')));
     await rejected(await renderer.complete(FILE, { output_video_key: 'in/default/upl_x' }));
     await rejected(await renderer.complete(FILE, { manifest: undefined }));
+    const manifest = { ...(await renderer.manifest(FILE)), size: FILE.length + 1 };
+    await rejected(await renderer.complete(FILE, { manifest }));
     expect(await getJob(job.id)).toMatchObject({ status: 'processing' });
     expect((await renderer.complete(FILE)).status).toBe(200);
   });

@@ -17,6 +17,13 @@ describe('the one alarm', () => {
   });
 });
 
+describe('the alarm of an ended job', () => {
+  it('waits for its effects even beyond retention, so that an outage cannot make it spin', () => {
+    const long = T0 + 2 * policy.retention_ms;
+    expect(nextWakeAt(jobIn('complete'), long, policy)).toBe(long);
+  });
+});
+
 describe('retry delay', () => {
   it('doubles up to its cap, and jitter takes at most half of it', () => {
     expect([0, 1, 2].map((n) => retryDelay(n, 1, policy))).toEqual([2000, 4000, 8000]);

@@ -1,5 +1,5 @@
 import { isEnded } from './job.ts';
-import type { Job } from './job.ts';
+import type { Job, LiveJob } from './job.ts';
 import type { Policy } from './policy.ts';
 
 /**
@@ -21,12 +21,12 @@ export function nextWakeAt(
   policy: Policy,
 ): number | null {
   if (job === null) return null;
-  const own = deadlineOf(job, policy);
-  return outboxDueAt === null ? own : Math.min(own, outboxDueAt);
+  // An ended job is forgotten only after its effects: until then a due retention must not wake it.
+  if (isEnded(job)) return outboxDueAt ?? purgeAt(job, policy);
+  return Math.min(deadlineOf(job), outboxDueAt ?? Number.POSITIVE_INFINITY);
 }
 
-function deadlineOf(job: Job, policy: Policy): number {
-  if (isEnded(job)) return purgeAt(job, policy);
+function deadlineOf(job: LiveJob): number {
   switch (job.state) {
     case 'dispatching':
       return job.deadlineAt;
