@@ -1,0 +1,56 @@
+import { useEffect, useRef, useState } from 'react';
+import { bytes, leftIn, percent } from '../lib/format.ts';
+import type { Source } from '../lib/source.ts';
+import { useTab } from '../lib/tab.ts';
+import type { Bench } from '../lib/use-bench.ts';
+import { FilmProgress } from './film-progress.tsx';
+import { Glow } from './glow.tsx';
+
+/** The file on its way to the server. */
+export function Sending({ bench, source }: { bench: Bench; source: Source }) {
+  const { state } = bench.create;
+  const sent = state.phase === 'uploading' ? state.sent : (source.size ?? 0);
+  const size = state.phase === 'uploading' ? state.size : (source.size ?? 0);
+  const done = state.phase !== 'uploading';
+  const value = size === 0 ? 0 : (sent / size) * 100;
+  const speed = useSpeed(sent);
+  const left = speed > 0 && !done ? leftIn(((size - sent) / speed) * 1000) : null;
+  useTab(done ? null : value, `sending ${source.filename}`);
+  return (
+    <>
+      <div className="monitor">
+        <Glow strip={source.strip} at={value} />
+        <div className="reading">
+          <p className="big">{done ? percent(100) : percent(value)}</p>
+          <p className="doing">{done ? 'Creating the export' : `Sending ${source.filename}`}</p>
+          <p className="aside">
+            {[`${bytes(sent)} of ${bytes(size)}`, speed > 0 && `${bytes(speed)}/s`, left]
+              .filter(Boolean)
+              .join(' · ')}
+          </p>
+        </div>
+      </div>
+      <FilmProgress
+        strip={source.strip}
+        value={value}
+        indeterminate={false}
+        label="Upload"
+        text={[percent(value).replace('%', ' percent'), left].filter(Boolean).join(', ')}
+        tone="sending"
+      />
+    </>
+  );
+}
+
+/** Bytes a second over the last few seconds; 0 until it is worth telling. */
+function useSpeed(sent: number): number {
+  const samples = useRef<[time: number, sent: number][]>([]);
+  const [speed, setSpeed] = useState(0);
+  useEffect(() => {
+    const now = performance.now();
+    samples.current = [...samples.current.filter(([time]) => now - time < 4000), [now, sent]];
+    const [first] = samples.current;
+    if (first && now - first[0] > 700) setSpeed(((sent - first[1]) / (now - first[0])) * 1000);
+  }, [sent]);
+  return speed;
+}

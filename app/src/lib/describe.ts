@@ -1,0 +1,44 @@
+import type { Codec, Container, ExportJob, ExportOptions } from '@export-jobs/client';
+import { bytes, timecode } from './format.ts';
+
+export const CONTAINER_NAMES: Record<Container, string> = {
+  mp4: 'MP4',
+  webm: 'WebM',
+  mov: 'MOV',
+  gif: 'GIF',
+};
+
+export const CODEC_NAMES: Record<Codec, string> = {
+  h264: 'H.264',
+  hevc: 'HEVC',
+  vp9: 'VP9',
+  av1: 'AV1',
+};
+
+/** "MP4 · H.264 · 1080 px high", from what was asked for. */
+export function optionsLine(options: ExportOptions | null): string {
+  if (options === null) return 'Made by hand';
+  const { width, height, codec, container } = options;
+  const size =
+    width !== undefined && height !== undefined
+      ? `${width} × ${height}`
+      : height !== undefined
+        ? `${height}p`
+        : width !== undefined
+          ? `${width} px wide`
+          : 'source size';
+  return [CONTAINER_NAMES[container], codec && CODEC_NAMES[codec], size]
+    .filter(Boolean)
+    .join(' · ');
+}
+
+/** "1920 × 1080 · 0:10.0 · 4.2 MB", from what came out. */
+export function outputLine({ output }: Extract<ExportJob, { status: 'complete' }>): string {
+  return [
+    output.width !== null && output.height !== null && `${output.width} × ${output.height}`,
+    output.duration_ms !== null && timecode(output.duration_ms / 1000),
+    output.size !== null && bytes(output.size),
+  ]
+    .filter(Boolean)
+    .join(' · ');
+}

@@ -1,0 +1,71 @@
+import type { ExportJob } from '@export-jobs/client';
+import { leftIn, percent } from './format.ts';
+
+/** The steps of an export as the page shows them. */
+export const STEPS = [
+  { id: 'waiting', name: 'Waiting', now: 'Waiting for a renderer' },
+  { id: 'starting', name: 'Starting', now: 'Starting the renderer' },
+  { id: 'downloading', name: 'Downloading', now: 'Fetching your video' },
+  { id: 'rendering', name: 'Rendering', now: 'Rendering' },
+  { id: 'uploading', name: 'Uploading', now: 'Storing the result' },
+  { id: 'verifying', name: 'Verifying', now: 'Checking the result' },
+  { id: 'done', name: 'Done', now: 'Done' },
+] as const;
+export type Step = (typeof STEPS)[number]['id'];
+
+/** Where a job stands, or null when it ended without a result. */
+export function stepOf(job: ExportJob): Step | null {
+  switch (job.status) {
+    case 'pending':
+      return 'waiting';
+    case 'processing':
+      return job.stage;
+    case 'complete':
+      return 'done';
+    case 'error':
+    case 'cancelled':
+      break;
+  }
+  return null;
+}
+
+/** One line on what happens now. `now` is epoch ms. */
+export function sentenceOf(job: ExportJob, now: number): string {
+  if (job.status === 'pending' && job.waiting_for === 'retry') {
+    const wait = (job.next_attempt_at ?? now) - now;
+    return wait > 1000 ? `Trying again in ${Math.ceil(wait / 1000)} s` : 'Trying again';
+  }
+  if (job.status === 'pending' && job.waiting_for === 'dispatch') return 'Handing the job over';
+  if (job.status === 'error') return 'Failed';
+  if (job.status === 'cancelled') return 'Cancelled';
+  return STEPS.find(({ id }) => id === stepOf(job))?.now ?? '';
+}
+
+/** "about 2 minutes left", once the renderer knows. */
+export function timeLeft(job: ExportJob): string | null {
+  if (job.status !== 'processing' || job.eta_ms === null || job.stage !== 'rendering') return null;
+  return leftIn(job.eta_ms);
+}
+
+/** Whether there is a number to show; before the first progress there is only movement. */
+export function isIndeterminate(job: ExportJob): boolean {
+  return job.status === 'pending' || (job.status === 'processing' && job.progress === 0);
+}
+
+/** What a screen reader hears at the bar. */
+export function spokenProgress(job: ExportJob, now: number): string {
+  if (isIndeterminate(job)) return sentenceOf(job, now);
+  return [percent(job.progress).replace('%', ' percent'), timeLeft(job)].filter(Boolean).join(', ');
+}
+
+/** What the live region says; changes only with the stage, the attempt and each quarter. */
+export function announcement(job: ExportJob): string {
+  const name = job.filename ?? 'The export';
+  if (job.status === 'complete') return `${name} is ready to download.`;
+  if (job.status === 'error') return `${name} failed. ${job.error}`;
+  if (job.status === 'cancelled') return `${name} was cancelled.`;
+  const quarter = Math.floor(job.progress / 25) * 25;
+  const attempt = job.attempt > 1 ? `Attempt ${job.attempt} of ${job.max_attempts}. ` : '';
+  const step = STEPS.find(({ id }) => id === stepOf(job))?.now ?? '';
+  return `${attempt}${step}${quarter > 0 ? `, ${quarter} percent` : ''}.`;
+}

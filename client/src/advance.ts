@@ -1,0 +1,18 @@
+import type { ExportJob } from '@export-jobs/protocol';
+import { isEnded } from './guards.ts';
+
+/**
+ * The job to show after hearing `next`, whatever order things arrive in:
+ * nothing after an end; never an older `seq`; progress never falls within an attempt. An end is
+ * taken whatever its `seq`, since it is the last thing that can be said about a job.
+ */
+export function advance(current: ExportJob | null, next: ExportJob): ExportJob {
+  if (current === null) return next;
+  if (isEnded(current)) return current;
+  if (isEnded(next)) return next;
+  if (next.seq < current.seq) return current;
+  if (next.attempt === current.attempt && next.progress < current.progress) {
+    return { ...next, progress: current.progress };
+  }
+  return next;
+}

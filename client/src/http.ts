@@ -1,0 +1,124 @@
+import {
+  apiError,
+  ExportApiError,
+  ExportTransportError,
+  isRetryable,
+  parseJson,
+} from './errors.ts';
+import { backoff, reasonOf, sleep, type Timing } from './timing.ts';
+
+export interface HttpConfig {
+  baseUrl?: string | undefined;
+  /** Called before every call and dial. The job's id, or null when the call concerns no one job. */
+  getToken?: ((jobId: string | null) => Token | Promise<Token>) | undefined;
+  fetch?: typeof fetch | undefined;
+}
+type Token = string | null | undefined;
+
+export interface Call {
+  method?: 'GET' | 'POST';
+  /** Sent as JSON. */
+  body?: unknown;
+  headers?: Record<string, string>;
+  jobId?: string;
+  signal?: AbortSignal | undefined;
+}
+
+type Guard<T> = (value: unknown) => value is T;
+
+/** The one place that speaks HTTP: addresses, credentials, time-outs, errors. */
+export class Http {
+  readonly timing: Timing;
+  readonly #config: HttpConfig;
+
+  constructor(config: HttpConfig, timing: Timing) {
+    this.#config = config;
+    this.timing = timing;
+  }
+
+  get fetch(): typeof fetch {
+    return this.#config.fetch ?? globalThis.fetch;
+  }
+
+  /** An absolute address from a path of the server, or the address itself when it is absolute. */
+  url(path: string): string {
+    if (/^https?:/.test(path)) return path;
+    const base = this.#config.baseUrl ?? globalThis.location?.origin;
+    if (base === undefined) throw new TypeError('createClient needs a baseUrl outside a browser');
+    return base.replace(/\/$/, '') + path;
+  }
+
+  /** Like `url`, but leaves a path alone where no base is known, as in server rendering. */
+  link(path: string): string {
+    return this.#config.baseUrl === undefined ? path : this.url(path);
+  }
+
+  async token(jobId: string | null): Promise<string | null> {
+    try {
+      return (await this.#config.getToken?.(jobId)) ?? null;
+    } catch (cause) {
+      throw new ExportTransportError('No token could be had.', { cause });
+    }
+  }
+
+  /**
+   * Calls once and checks the answer's shape.
+   * @throws {ExportApiError} on a refusal; {ExportTransportError} when there was no answer; the
+   * signal's reason when that aborts.
+   */
+  async call<T>(path: string, guard: Guard<T>, call: Call = {}): Promise<T> {
+    const token = await this.token(call.jobId ?? null);
+    const headers: Record<string, string> = { accept: 'application/json', ...call.headers };
+    if (token !== null) headers.authorization = `Bearer ${token}`;
+    if (call.body !== undefined) headers['content-type'] = 'application/json';
+    const timeout = AbortSignal.timeout(this.timing.request);
+    return this.send(this.url(path), guard, call.signal, {
+      method: call.method ?? 'GET',
+      headers,
+      ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+      signal: call.signal ? AbortSignal.any([call.signal, timeout]) : timeout,
+    });
+  }
+
+  /** `call`, repeated with back-off while that makes sense: only for calls that are safe to repeat. */
+  async callSafely<T>(path: string, guard: Guard<T>, call: Call = {}): Promise<T> {
+    return this.retry(() => this.call(path, guard, call), call.signal);
+  }
+
+  async retry<T>(run: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    for (let n = 0; ; n += 1) {
+      try {
+        return await run();
+      } catch (error) {
+        if (n >= this.timing.retries || !isRetryable(error)) throw error;
+      }
+      await sleep(backoff(n, this.timing), signal);
+    }
+  }
+
+  /** One raw exchange; `signal` is the caller's own, so that its reason is what gets thrown. */
+  async send<T>(
+    url: string,
+    guard: Guard<T>,
+    signal: AbortSignal | undefined,
+    init: RequestInit,
+  ): Promise<T> {
+    // Taken out of its owner first: a browser's fetch must not be called as another's method.
+    const fetch = this.fetch;
+    try {
+      const response = await fetch(url, init);
+      return checked(response.status, await response.text(), guard);
+    } catch (cause) {
+      if (signal?.aborted) throw reasonOf(signal);
+      if (cause instanceof ExportApiError) throw cause;
+      throw new ExportTransportError('The server could not be reached.', { cause });
+    }
+  }
+}
+
+/** The answer's body when it is a success of the right shape; otherwise throws. */
+export function checked<T>(status: number, text: string, guard: Guard<T>): T {
+  const body = parseJson(text);
+  if (status >= 200 && status < 300 && guard(body)) return body;
+  throw apiError(status, text);
+}

@@ -1,0 +1,63 @@
+import type { ExportJob, ListReply } from '@export-jobs/protocol';
+
+export interface ListState {
+  jobs: readonly ExportJob[];
+  /** Null when there is nothing more to load. */
+  cursor: string | null;
+  loading: boolean;
+  /** Whether a first page has arrived. */
+  loaded: boolean;
+  error: Error | null;
+}
+
+export const NO_LIST: ListState = {
+  jobs: [],
+  cursor: null,
+  loading: false,
+  loaded: false,
+  error: null,
+};
+
+export type ListEvent =
+  | { type: 'clear' }
+  | { type: 'loading' }
+  | { type: 'first'; page: ListReply }
+  | { type: 'more'; page: ListReply }
+  | { type: 'failed'; error: Error };
+
+export function listReducer(state: ListState, event: ListEvent): ListState {
+  switch (event.type) {
+    case 'loading':
+      return { ...state, loading: true, error: null };
+    case 'first':
+      return { ...settled, ...withFirstPage(state, event.page) };
+    case 'more':
+      return {
+        ...settled,
+        jobs: joined(state.jobs, event.page.data),
+        cursor: event.page.next_cursor,
+      };
+    case 'failed':
+      return { ...state, loading: false, error: event.error };
+    case 'clear':
+      break;
+  }
+  return NO_LIST;
+}
+
+const settled = { loading: false, loaded: true, error: null };
+
+/** A fresh first page in front of the older pages that were loaded already. */
+function withFirstPage(state: ListState, page: ListReply): Pick<ListState, 'jobs' | 'cursor'> {
+  const oldest = page.data.at(-1);
+  const older =
+    oldest === undefined ? [] : state.jobs.filter((job) => job.created_at <= oldest.created_at);
+  return older.length === 0
+    ? { jobs: page.data, cursor: page.next_cursor }
+    : { jobs: joined(page.data, older), cursor: state.cursor };
+}
+
+function joined(first: readonly ExportJob[], rest: readonly ExportJob[]): ExportJob[] {
+  const seen = new Set(first.map((job) => job.id));
+  return [...first, ...rest.filter((job) => !seen.has(job.id))];
+}
