@@ -30,7 +30,7 @@ export function ExportsProvider(props: {
   client: ExportClient;
   children?: ReactNode;
 }): ReactElement {
-  return createElement(Client, { value: props.client }, props.children);
+  return createElement(Client.Provider, { value: props.client }, props.children);
 }
 
 /** The client of the nearest `ExportsProvider`. */

@@ -32,7 +32,7 @@ export const InitBody = v.object({
 });
 export type InitBody = v.InferOutput<typeof InitBody>;
 
-/** `POST /claim`: the first act of a renderer process. `nonce` is made anew by each process. */
+/** `POST /claim`: the first act of a renderer. `nonce` is made anew for each delivery of a ticket. */
 export const ClaimBody = v.object({
   nonce: v.pipe(v.string(), v.minLength(8), v.maxLength(64)),
   provider_job_id: v.nullable(Label),

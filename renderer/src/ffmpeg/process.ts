@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+
+/** What a media tool may see of our environment: what finds libraries and the GPU, and no secret. */
+export function toolEnv(): Record<string, string> {
+  const env: Record<string, string> = { LC_ALL: 'C', AV_LOG_FORCE_NOCOLOR: '1', SVT_LOG: '1' };
+  for (const [name, value] of Object.entries(process.env)) {
+    const harmless = /^(PATH|LD_LIBRARY_PATH|DYLD_LIBRARY_PATH|TMPDIR|(CUDA|NVIDIA)_\w+)$/.test(
+      name,
+    );
+    if (value !== undefined && harmless) env[name] = value;
+  }
+  return env;
+}
+
+/** The last lines of a stream, so that a chatty tool cannot fill the memory. */
+export class LastLines {
+  readonly lines: string[] = [];
+  readonly closed: Promise<void>;
+
+  constructor(stream: Readable, keep = 40) {
+    const reader = createInterface({ input: stream, crlfDelay: Infinity });
+    reader.on('line', (line) => {
+      this.lines.push(line.slice(0, 1000));
+      if (this.lines.length > keep) this.lines.shift();
+    });
+    this.closed = new Promise((resolve) => void reader.once('close', resolve));
+  }
+}
+
+export interface ToolEnd {
+  /** Null when a signal ended it. */
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stderr: readonly string[];
+  readonly timedOut: boolean;
+}
+
+export interface ToolOptions {
+  /** Killed when it takes longer, ms. */
+  readonly timeoutMs: number;
+  readonly cwd?: string;
+  readonly signal?: AbortSignal;
+  /** Gets each line of standard output. */
+  readonly onLine?: (line: string) => void;
+}
+
+/**
+ * Runs a short-lived tool to its end.
+ * @throws when it cannot be started, or with the signal's reason when that aborts.
+ */
+export async function runTool(
+  path: string,
+  args: readonly string[],
+  { timeoutMs, cwd, signal, onLine }: ToolOptions,
+): Promise<ToolEnd> {
+  signal?.throwIfAborted();
+  const child = spawn(path, args, {
+    env: toolEnv(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  const stderr = new LastLines(child.stderr);
+  const stdout = createInterface({ input: child.stdout, crlfDelay: Infinity });
+  if (onLine) stdout.on('line', onLine);
+  const stop = () => child.kill('SIGKILL');
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    stop();
+  }, timeoutMs);
+  signal?.addEventListener('abort', stop);
+  try {
+    const [code, killedBy] = await new Promise<[number | null, NodeJS.Signals | null]>(
+      (resolve, reject) => {
+        child.once('error', reject).once('close', (code, signal) => resolve([code, signal]));
+      },
+    );
+    signal?.throwIfAborted();
+    return { code, signal: killedBy, stderr: stderr.lines, timedOut };
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
+  }
+}

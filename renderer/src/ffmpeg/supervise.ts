@@ -1,0 +1,146 @@
+// Responsible for one ffmpeg process: that it gets on, that it ends when it must, and that it never
+// outlives us. Must not judge what it made: that is verify.ts.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
+import { RenderFailure } from '../failure.ts';
+import { classifyEnd } from './classify.ts';
+import { LastLines, toolEnv } from './process.ts';
+import { ProgressLines, type EncodeProgress } from './progress-lines.ts';
+
+export interface SuperviseOptions {
+  readonly ffmpeg: string;
+  readonly args: readonly string[];
+  /** The job's own folder, in which ffmpeg runs. */
+  readonly folder: string;
+  readonly signal: AbortSignal;
+  /** Without a further frame or byte for this long it counts as stalled, ms. Default 60,000. */
+  readonly stallMs?: number;
+  /** How long it may run at all, ms. Default 6 h; the platform's own limit is usually nearer. */
+  readonly deadlineMs?: number;
+  readonly onProgress?: (progress: EncodeProgress) => void;
+}
+
+/** Between asking ffmpeg to end and killing it, ms. */
+const TERM_GRACE_MS = 1500;
+
+/**
+ * Runs ffmpeg to its end.
+ * @throws RenderFailure with the reason why it failed, stalled or took too long; or the signal's
+ *   reason, once the process is gone, which takes at most 2 s.
+ */
+export async function superviseEncode(options: SuperviseOptions): Promise<void> {
+  const { ffmpeg, args, folder, signal, stallMs = 60_000, deadlineMs = 6 * 3_600_000 } = options;
+  signal.throwIfAborted();
+  const fixed = ['-hide_banner', '-nostdin', '-v', 'warning', '-progress', 'pipe:3'];
+  const child = spawn(ffmpeg, [...fixed, ...args], {
+    cwd: folder,
+    env: toolEnv(),
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+  });
+  const releaseLifeline = tieToOurLife(child);
+  const ended = new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
+    child.once('error', reject).once('close', (code, signal) => resolve([code, signal]));
+  });
+  let verdict: Error | undefined;
+  const stop = (reason: Error) => {
+    verdict ??= reason;
+    void endGroup(child, ended);
+  };
+  const onAbort = () => stop(asError(signal.reason));
+  signal.addEventListener('abort', onAbort);
+  const deadline = setTimeout(
+    () => stop(new RenderFailure('attempt_timeout', 'the encode took too long')),
+    deadlineMs,
+  );
+  const stall = watchStall(stallMs, () =>
+    stop(new RenderFailure('encoder_stalled', `no progress for ${Math.round(stallMs / 1000)} s`)),
+  );
+  const stderr = child.stderr ? new LastLines(child.stderr) : undefined;
+  readProgress(child, (progress) => {
+    stall.saw(progress);
+    options.onProgress?.(progress);
+  });
+  try {
+    const [code, killedBy] = await ended;
+    if (verdict) throw verdict;
+    if (code === 0) return;
+    const lines = stderr?.lines ?? [];
+    const failure = classifyEnd({ code, signal: killedBy, stderr: lines });
+    throw new RenderFailure(failure, `ffmpeg ended with ${killedBy ?? code}: ${lines.join(' | ')}`);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    clearTimeout(deadline);
+    stall.end();
+    releaseLifeline();
+  }
+}
+
+/**
+ * Makes ffmpeg die with us, even when we are killed and can do nothing: it ignores a broken pipe, so
+ * a small shell waits for our end of a pipe to close, and then kills ffmpeg's group.
+ * @returns lets go, when ffmpeg has ended by itself.
+ */
+function tieToOurLife(child: ChildProcess): () => void {
+  if (child.pid === undefined) return () => undefined;
+  const watchdog = spawn('/bin/sh', ['-c', `read -r _; kill -s KILL -- -${child.pid}`], {
+    detached: true,
+    env: {},
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  watchdog.unref();
+  watchdog.once('error', () => undefined);
+  watchdog.stdin?.once('error', () => undefined);
+  return () => {
+    // Killed, not closed: closing the pipe is what makes it kill.
+    watchdog.kill('SIGKILL');
+    watchdog.stdin?.destroy();
+  };
+}
+
+/** Asks the whole group to end, and kills it when it has not. */
+async function endGroup(child: ChildProcess, ended: Promise<unknown>): Promise<void> {
+  killGroup(child, 'SIGTERM');
+  const timer = setTimeout(() => killGroup(child, 'SIGKILL'), TERM_GRACE_MS);
+  await ended.catch(() => undefined);
+  clearTimeout(timer);
+}
+
+function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // The group is gone already, which is what was wanted.
+  }
+}
+
+function readProgress(child: ChildProcess, onBlock: (progress: EncodeProgress) => void): void {
+  const pipe = child.stdio[3];
+  if (!(pipe instanceof Readable)) throw new Error('ffmpeg was started without a progress pipe');
+  const parser = new ProgressLines();
+  createInterface({ input: pipe }).on('line', (line) => {
+    const block = parser.add(line);
+    if (block) onBlock(block);
+  });
+}
+
+/** Calls back once when neither frames nor bytes have grown for `stallMs`. */
+function watchStall(stallMs: number, onStall: () => void) {
+  let best = { frame: 0, size: 0 };
+  let timer = setTimeout(onStall, stallMs);
+  return {
+    saw({ frame, size = 0, ended }: EncodeProgress) {
+      if (frame <= best.frame && size <= best.size && !ended) return;
+      best = { frame: Math.max(frame, best.frame), size: Math.max(size, best.size) };
+      clearTimeout(timer);
+      timer = setTimeout(onStall, stallMs);
+    },
+    end: () => clearTimeout(timer),
+  };
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}

@@ -1,0 +1,15 @@
+/**
+ * What keeps a hostile file harmless, before `-i`, for ffmpeg and ffprobe alike. Playlists and
+ * scripts that point at other files (hls, dash, concat, sdp, image2, …) are not in the list: with
+ * the protocols alone restricted, a playlist would still read any local file.
+ */
+export const UNTRUSTED_INPUT = [
+  '-protocol_whitelist',
+  'file,pipe',
+  '-format_whitelist',
+  'mov,matroska,avi,flv,mpegts,mpeg,mpegvideo,asf,ogg,gif,mxf,nut,ivf,h264,hevc,m4v,obu,' +
+    'yuv4mpegpipe,dv,rm,wtv,mp3,wav,aac,flac,aiff,ac3',
+] as const;
+
+/** The fixed name inside a job's own folder: a user's file name never reaches a command line. */
+export const INPUT_NAME = 'input';

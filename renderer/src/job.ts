@@ -1,0 +1,114 @@
+// The life of one render, from its ticket to its end. Every way out tells the server first.
+import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { FAILURES, RenderTicket, type FailureCode } from '@export-jobs/protocol';
+import * as v from 'valibot';
+import { Channel, claimJob, LeaseLost, type Patience } from './callbacks.ts';
+import { hasSystemCode, RenderFailure } from './failure.ts';
+import type { FfmpegReport } from './ffmpeg/locate.ts';
+import { makeJobFolder } from './job-folder.ts';
+import { redact } from './redact.ts';
+import { JobAborted, type Job, type JobContext, type JobResult } from './runpod/worker.ts';
+import { Fenced, Refused } from './server-reply.ts';
+import { doWork, type Timing } from './work.ts';
+
+/** What the process gives every job. */
+export interface RendererSetup {
+  readonly ffmpeg: FfmpegReport;
+  /** Where jobs keep their files. */
+  readonly root: string;
+  /** Shorter times for tests. */
+  readonly timing?: Timing & { readonly patience?: Patience };
+}
+
+/** How long a process that must end still tries to say so, ms. */
+const LAST_WORD_MS = 5000;
+
+const FENCED: JobResult = { output: { fenced: true } };
+
+/**
+ * Does one job of RunPod's. Failures of the work are told to the server and are no error for
+ * RunPod; only what the server could not be told is.
+ */
+export async function renderJob(
+  job: Job,
+  context: JobContext,
+  setup: RendererSetup,
+): Promise<JobResult> {
+  const ticket = v.safeParse(RenderTicket, job.input);
+  if (!ticket.success) return { error: 'the input is not a render ticket' };
+  const { signal, workerId, log } = context;
+  const patience = setup.timing?.patience;
+  // Anew for each delivery: a job that comes twice to one process has two owners.
+  const claim = { nonce: randomUUID(), provider_job_id: job.id, worker_id: workerId };
+  try {
+    const claimed = await claimJob(ticket.output, claim, signal, patience);
+    log('info', 'claimed', { epoch: claimed.epoch, source_bytes: claimed.source.size });
+    const channel = new Channel(ticket.output, claimed, log, patience);
+    try {
+      return await renderClaimed(ticket.output.token, claimed, channel, context, setup);
+    } finally {
+      await channel.close();
+    }
+  } catch (error) {
+    if (error instanceof Fenced || error instanceof LeaseLost) return FENCED;
+    log('error', 'the job could not be claimed or reported', { reason: redact(error) });
+    return { error: error instanceof JobAborted ? error.message : 'the server could not be told' };
+  }
+}
+
+async function renderClaimed(
+  token: string,
+  claimed: Awaited<ReturnType<typeof claimJob>>,
+  channel: Channel,
+  context: JobContext,
+  setup: RendererSetup,
+): Promise<JobResult> {
+  const folder = await makeJobFolder(setup.root);
+  const signal = AbortSignal.any([context.signal, channel.signal]);
+  try {
+    const manifest = await doWork({
+      token,
+      claimed,
+      folder,
+      signal,
+      ffmpeg: setup.ffmpeg,
+      timing: setup.timing ?? {},
+      log: context.log,
+      report: (report) => channel.report(report),
+    });
+    const { key } = claimed.output;
+    await channel.complete({ output_video_key: key, manifest });
+    return { output: { complete: true, key, size: manifest.size } };
+  } catch (error) {
+    return await concludeFailure(error, channel, context);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function concludeFailure(
+  error: unknown,
+  channel: Channel,
+  { signal, log }: JobContext,
+): Promise<JobResult> {
+  const lost = channel.signal.aborted || error instanceof Fenced || error instanceof LeaseLost;
+  const stopped = signal.reason instanceof JobAborted && signal.reason.kind === 'stopped';
+  if (lost || stopped) {
+    log('warn', 'stopped', { reason: redact(error) });
+    return FENCED;
+  }
+  const code = codeOf(error, signal);
+  const text = redact(error);
+  log('warn', 'failed', { code, reason: text });
+  const failure = { code, error: text || code, should_retry: FAILURES[code].retry !== 'never' };
+  await channel.fail(failure, signal.aborted ? LAST_WORD_MS : undefined);
+  return { output: { complete: false, code } };
+}
+
+function codeOf(error: unknown, signal: AbortSignal): FailureCode {
+  if (signal.aborted) return 'renderer_shutdown';
+  if (error instanceof RenderFailure) return error.code;
+  if (error instanceof Refused && error.code === 'output_rejected') return 'output_rejected';
+  return hasSystemCode(error, 'ENOSPC') ? 'disk_full' : 'renderer_error';
+}

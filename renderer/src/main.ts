@@ -1,0 +1,22 @@
+// The renderer's process: takes renders from RunPod's queue until it is told to end.
+import { inspectFfmpeg } from './ffmpeg/locate.ts';
+import { removeLeftovers, temporaryRoot } from './job-folder.ts';
+import { renderJob } from './job.ts';
+import { log } from './runpod/log.ts';
+import { serve, shutdownSignal } from './runpod/worker.ts';
+
+const shutdown = shutdownSignal();
+try {
+  const root = temporaryRoot(process.env);
+  await removeLeftovers(root);
+  const ffmpeg = await inspectFfmpeg();
+  const { version, from, encoders, missing } = ffmpeg;
+  log('info', 'ffmpeg inspected', { version, from, encoders, missing });
+  await serve((job, context) => renderJob(job, context, { ffmpeg, root }), { shutdown });
+  process.exit(0);
+} catch (error) {
+  log('error', 'the renderer cannot start', {
+    reason: error instanceof Error ? error.message : String(error),
+  });
+  process.exit(1);
+}

@@ -1,0 +1,227 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { ErrorBody } from '@export-jobs/protocol';
+import * as v from 'valibot';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { renderJob } from '../src/job.ts';
+import type { Log } from '../src/runpod/log.ts';
+import { JobAborted } from '../src/runpod/worker.ts';
+import { startFakeServer, TOKEN, type FakeServerOptions } from './fake-server.ts';
+import { ffmpeg, PICTURE_AND_TONE, Studio } from './media.ts';
+
+const patience = { baseMs: 20, capMs: 100 };
+const cleanup: (() => Promise<unknown>)[] = [];
+let studio: Studio;
+let short: Buffer;
+let long: Buffer;
+beforeAll(async () => {
+  studio = await Studio.open();
+  if (!ffmpeg) return;
+  short = await readFile(await studio.make('short.mp4', PICTURE_AND_TONE(1)));
+  long = await readFile(await studio.make('long.mp4', PICTURE_AND_TONE(60, '640x360', 30)));
+}, 30_000);
+afterEach(async () => {
+  for (const undo of cleanup.splice(0)) await undo();
+});
+afterAll(async () => {
+  await studio.close();
+});
+
+async function start(options: FakeServerOptions, ticket?: unknown) {
+  if (!ffmpeg) throw new Error('there is no ffmpeg here');
+  const server = await startFakeServer(options);
+  cleanup.push(() => server.close());
+  const abort = new AbortController();
+  const lines: string[] = [];
+  const log: Log = (_, message, fields) => lines.push(JSON.stringify({ message, ...fields }));
+  const job = { id: 'rp-1', input: ticket ?? server.ticket };
+  const ended = renderJob(
+    job,
+    { signal: abort.signal, workerId: 'w1', log },
+    { ffmpeg, root: studio.root, timing: { retryMs: 20, patience } },
+  );
+  const rendering = () =>
+    vi.waitFor(
+      () => expect(server.progress().some(({ stage }) => stage === 'rendering')).toBe(true),
+      { timeout: 10_000, interval: 10 },
+    );
+  return { server, abort, ended, lines, rendering };
+}
+const leftovers = async () =>
+  (await readdir(studio.root)).filter((name) => name.startsWith('export-render-'));
+const errorsOf = (bodies: unknown[]) => bodies.map((body) => v.parse(ErrorBody, body));
+
+describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', { timeout: 20_000 }, () => {
+  it('goes from claim to completion, and tells the truth about its output', async () => {
+    const { server, ended, lines } = await start({ source: short, reportMs: 50 });
+    const output = { complete: true, key: 'out/t/j/1/1/film.mp4' };
+    expect(await ended).toMatchObject({ output });
+    expect(server.said('claim')).toMatchObject([{ provider_job_id: 'rp-1', worker_id: 'w1' }]);
+    const stored = server.stored[0] ?? Buffer.alloc(0);
+    expect(server.said('complete')).toMatchObject([
+      {
+        epoch: 1,
+        output_video_key: 'out/t/j/1/1/film.mp4',
+        manifest: {
+          size: stored.length,
+          sha256: createHash('sha256').update(stored).digest('hex'),
+          width: 320,
+          height: 180,
+          frames: 25,
+          duration_ms: 1000,
+        },
+      },
+    ]);
+    expect(server.said('error')).toEqual([]);
+    expect(await leftovers()).toEqual([]);
+    expect(lines.join()).not.toContain(TOKEN);
+  });
+
+  it('reports progress that only grows, with numbers that count up', async () => {
+    const { server, ended } = await start({ source: long, reportMs: 50, options: { width: 320 } });
+    await ended;
+    const reports = server.progress();
+    const percents = reports.map(({ progress }) => progress);
+    expect(percents).toEqual(percents.toSorted((a, b) => a - b));
+    expect(percents.filter((p) => p > 20 && p < 90).length).toBeGreaterThan(2);
+    expect(reports.map(({ seq }) => seq)).toEqual(reports.map((_, i) => i + 1));
+    expect(Math.max(...percents)).toBeLessThan(100);
+    const stages = reports.map(({ stage }) => stage);
+    expect([...new Set(stages)].slice(0, 3)).toEqual(['starting', 'downloading', 'rendering']);
+  });
+
+  it('stops its encoder and says no more when the server fences it', async () => {
+    let fenced = false;
+    const { server, ended, rendering } = await start({
+      source: long,
+      reportMs: 50,
+      answer: ({ name }) => (fenced && name === 'progress' ? 'stale_attempt' : undefined),
+    });
+    await rendering();
+    fenced = true;
+    const fencedAt = performance.now();
+    expect(await ended).toEqual({ output: { fenced: true } });
+    expect(performance.now() - fencedAt).toBeLessThan(2500);
+    expect(server.said('error')).toEqual([]);
+    expect(server.said('complete')).toEqual([]);
+    expect(await leftovers()).toEqual([]);
+  });
+
+  it('survives a network that is away for a while', async () => {
+    let awayUntil = 0;
+    const { server, ended, rendering } = await start({
+      source: short,
+      reportMs: 50,
+      answer: ({ at }) => (at < awayUntil ? 'hang up' : undefined),
+    });
+    await vi.waitFor(() => expect(server.said('claim')).toHaveLength(1));
+    awayUntil = Date.now() + 1500;
+    await rendering();
+    expect(await ended).toMatchObject({ output: { complete: true } });
+  });
+
+  it('stops by itself when nobody has heard it for twice the lease', async () => {
+    let away = false;
+    const { server, ended, rendering } = await start({
+      source: long,
+      reportMs: 50,
+      leaseMs: 400,
+      answer: () => (away ? 'hang up' : undefined),
+    });
+    await rendering();
+    away = true;
+    const awayAt = performance.now();
+    expect(await ended).toEqual({ output: { fenced: true } });
+    expect(performance.now() - awayAt).toBeGreaterThan(600);
+    expect(performance.now() - awayAt).toBeLessThan(3000);
+    expect(server.said('complete')).toEqual([]);
+  });
+
+  it('keeps its lease while its progress does not move', async () => {
+    let refused = 0;
+    const { server, ended } = await start({
+      source: short,
+      reportMs: 5000,
+      leaseMs: 600,
+      answer: ({ name }) => {
+        if (name !== 'output' || refused >= 8) return undefined;
+        refused += 1;
+        return refused < 8 ? 'storage_unavailable' : undefined;
+      },
+    });
+    expect(await ended).toMatchObject({ output: { complete: true } });
+    const times = server.heard.filter(({ name }) => name === 'progress').map(({ at }) => at);
+    const gaps = times.slice(1).map((at, i) => at - (times[i] ?? at));
+    expect(Math.max(...gaps)).toBeLessThan(1000);
+  });
+
+  it('says completion again until it is acknowledged, under one number', async () => {
+    let tries = 0;
+    const { server, ended } = await start({
+      source: short,
+      answer: ({ name }) => (name === 'complete' && (tries += 1) < 3 ? 'hang up' : undefined),
+    });
+    expect(await ended).toMatchObject({ output: { complete: true } });
+    const said = server.said('complete');
+    expect(said).toHaveLength(3);
+    expect(new Set(said.map((body) => JSON.stringify(body))).size).toBe(1);
+  });
+
+  it('reports an unreadable source to the server, and no error to the platform', async () => {
+    const { server, ended } = await start({ source: Buffer.from('no video '.repeat(100)) });
+    expect(await ended).toEqual({ output: { complete: false, code: 'input_invalid' } });
+    const [said] = errorsOf(server.said('error'));
+    expect(said).toMatchObject({ code: 'input_invalid', should_retry: false });
+    expect(said?.error).not.toMatch(/http|\/tmp|ej1/);
+  });
+
+  it('reports an empty source without trying to read it', async () => {
+    const { server, ended } = await start({ source: Buffer.alloc(0) });
+    expect(await ended).toEqual({ output: { complete: false, code: 'input_empty' } });
+    expect(server.said('source')).toEqual([]);
+  });
+
+  it('reports an output that the server does not accept', async () => {
+    const { server, ended } = await start({
+      source: short,
+      answer: ({ name }) => (name === 'complete' ? 'output_rejected' : undefined),
+    });
+    expect(await ended).toEqual({ output: { complete: false, code: 'output_rejected' } });
+    expect(errorsOf(server.said('error'))).toMatchObject([{ should_retry: true }]);
+  });
+
+  it('tells the server when its process must end', async () => {
+    const { server, ended, abort, rendering } = await start({ source: long, reportMs: 50 });
+    await rendering();
+    abort.abort(new JobAborted('shutdown'));
+    expect(await ended).toEqual({ output: { complete: false, code: 'renderer_shutdown' } });
+    expect(errorsOf(server.said('error'))).toMatchObject([
+      { code: 'renderer_shutdown', should_retry: true },
+    ]);
+  });
+
+  it('says nothing more when the platform stops the job', async () => {
+    const { server, ended, abort, rendering } = await start({ source: long, reportMs: 50 });
+    await rendering();
+    abort.abort(new JobAborted('stopped'));
+    expect(await ended).toEqual({ output: { fenced: true } });
+    expect(server.said('error')).toEqual([]);
+  });
+
+  it('leaves a job alone that somebody else has claimed', async () => {
+    const { server, ended } = await start({
+      source: short,
+      answer: ({ name }) => (name === 'claim' ? 'not_owner' : undefined),
+    });
+    expect(await ended).toEqual({ output: { fenced: true } });
+    expect(server.heard).toHaveLength(1);
+  });
+
+  it('gives the platform an error for a ticket that is none, or is not accepted', async () => {
+    const wrong = await start({ source: short }, { n: 1 });
+    expect(await wrong.ended).toEqual({ error: 'the input is not a render ticket' });
+    const ticket = { ...wrong.server.ticket, token: 'forged' };
+    const forged = await start({ source: short }, { ...ticket, callback_url: wrong.server.url });
+    expect(await forged.ended).toEqual({ error: 'the server could not be told' });
+  });
+});
