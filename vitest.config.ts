@@ -24,7 +24,7 @@ export default defineConfig({
         test: {
           name: 'node',
           include: ['{protocol,client,renderer,workers,scripts,app}/**/*.test.{ts,tsx}'],
-          exclude: ['**/node_modules/**', '**/dist/**', 'workers/test/**'],
+          exclude: ['**/node_modules/**', '**/dist/**', 'workers/test/**', 'renderer/test/**'],
           testTimeout: 30_000,
         },
       },
@@ -41,6 +41,9 @@ export default defineConfig({
           setupFiles: ['./workers/test/setup.ts'],
           testTimeout: 30_000,
         },
+      },
+      {
+        test: { name: 'media', include: ['renderer/test/**/*.test.ts'], testTimeout: 60_000 },
       },
       { test: { name: 'e2e', include: ['e2e/*.e2e.ts'], ...stack } },
       { test: { name: 'browser', include: ['e2e/*.browser.ts'], ...stack } },
