@@ -1,11 +1,13 @@
 /**
  * Why an attempt or a job failed. The server's table decides whether it is tried again: `retry`
  * says which budget the failure is charged to, `never` ends the job at once. `sentence` is what a
- * viewer reads: it names what to do and holds nothing of the renderer's own text.
+ * viewer reads: it names what to do and holds nothing of the renderer's own text, unless `explained`
+ * says that the renderer's reason is worth adding.
  */
 interface FailureRule {
   readonly retry: 'never' | 'attempt' | 'platform';
   readonly sentence: string;
+  readonly explained?: true;
 }
 
 export const FAILURES = {
@@ -22,7 +24,11 @@ export const FAILURES = {
     retry: 'never',
     sentence: 'The uploaded file is no longer there. Upload it again.',
   },
-  options_invalid: { retry: 'never', sentence: 'These export settings do not fit this video.' },
+  options_invalid: {
+    retry: 'never',
+    sentence: 'These export settings do not fit this video.',
+    explained: true,
+  },
   encoder_unavailable: {
     retry: 'never',
     sentence: 'The renderer has no encoder for this format. Choose another format.',

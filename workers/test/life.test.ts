@@ -265,6 +265,16 @@ describe('failures', () => {
     expect(JSON.stringify(told)).not.toMatch(/moov|r2\.example|\/tmp/);
   });
 
+  it('of the settings say what does not fit', async () => {
+    const job = await createJob({ container: 'gif' });
+    const renderer = new FakeRenderer(await ticketOf(job.id));
+    await renderer.claim();
+    await renderer.error('options_invalid', { error: 'a GIF holds at most 30 s' });
+    expect(await getJob(job.id)).toMatchObject({
+      error: 'These export settings do not fit this video. A GIF holds at most 30 s.',
+    });
+  });
+
   it('should_retry can make the rule stricter and never looser (S30)', async () => {
     const job = await createJob();
     const renderer = new FakeRenderer(await ticketOf(job.id));

@@ -2,6 +2,7 @@ import type {
   ClaimBody,
   CompleteBody,
   ErrorBody,
+  Failure,
   InitBody,
   OutputManifest,
   ProgressBody,
@@ -200,17 +201,21 @@ function completion(
 function error(port: Port, body: ErrorBody, from: Renderer): Answer {
   const caller = callerOf(body, from);
   if (caller === undefined) return invalid('/epoch', 'epoch is required of a renderer');
-  const code = body.code ?? 'renderer_error';
-  const said = redact(body.error);
-  const { message } = failure(code);
   const decision = port.apply({
     type: 'error',
     from: caller,
-    failure: { code, message: body.code || said === '' ? message : said },
+    failure: failureOf(body),
     mayRetry: body.should_retry !== false,
   });
   if (decision.kind === 'refused') return refused(decision);
   return success({ retrying: !isEnded(decision.job) });
+}
+
+/** A call by hand names no code: all that it says is its text. */
+function failureOf({ code, error: text }: ErrorBody): Failure {
+  const said = redact(text);
+  if (code) return failure(code, said);
+  return said === '' ? failure('renderer_error') : { code: 'renderer_error', message: said };
 }
 
 /** Undefined when a renderer does not say which epoch it speaks for. */

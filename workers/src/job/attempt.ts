@@ -7,9 +7,11 @@ import { retryDelay } from './schedule.ts';
 
 // The steps that transitions are made of: an attempt starts, is lost, or a job ends.
 
-/** A failure of the table with its own sentence. */
-export function failure(code: FailureCode): Failure {
-  return { code, message: FAILURES[code].sentence };
+/** A failure of the table with its own sentence, and with the reason where the table wants one. */
+export function failure(code: FailureCode, reason = ''): Failure {
+  const { sentence } = FAILURES[code];
+  if (reason === '' || !('explained' in FAILURES[code])) return { code, message: sentence };
+  return { code, message: `${sentence} ${reason.charAt(0).toUpperCase()}${reason.slice(1)}.` };
 }
 
 /** The job with a fresh attempt under way. */
