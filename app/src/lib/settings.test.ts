@@ -38,6 +38,11 @@ describe('sizes', () => {
     expect(resultSides({ ...DEFAULTS, size: 720 }, portrait)).toEqual([720, 1280]);
   });
 
+  it('never promise more than the source has', () => {
+    const small = { duration: 20, width: 1280, height: 719 };
+    expect(resultSides({ ...DEFAULTS, size: 1080 }, small)).toEqual([1280, 720]);
+  });
+
   it('hold the longer side of a GIF', () => {
     const gif = withContainer({ ...DEFAULTS, size: 'source' }, 'gif');
     expect(resultSides({ ...gif, size: 'source' }, portrait)).toEqual([360, 640]);

@@ -171,10 +171,9 @@ export function resultSides(settings: Settings, facts: Facts | null): [number, n
   const { width, height } = sidesOf(settings, facts);
   if (width !== undefined && height !== undefined) return [width, height];
   if (facts === null) return null;
-  const shape = facts.width / facts.height;
-  if (width !== undefined) return [width, even(width / shape)];
-  if (height !== undefined) return [even(height * shape), height];
-  return [facts.width, facts.height];
+  // One side or none never enlarges.
+  const scale = Math.min(1, (width ?? Infinity) / facts.width, (height ?? Infinity) / facts.height);
+  return [even(facts.width * scale), even(facts.height * scale)];
 }
 
 /** Seconds of the result, or null while the source's length is unknown. */
