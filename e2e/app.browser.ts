@@ -1,0 +1,253 @@
+// What somebody sees and does who has nothing but the page.
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Stack } from '../scripts/stack.ts';
+import { complaintsOf, launchBrowser, openTab } from './support/browser.ts';
+import { cutFilm, inspect } from './support/media.ts';
+import { descendants, isAlive, until } from './support/processes.ts';
+import { freshStack, temporaryFolder } from './support/stack.ts';
+
+let stack: Stack;
+let browser: Browser;
+let folder: string;
+let film: string;
+let context: BrowserContext;
+
+beforeAll(async () => {
+  folder = await temporaryFolder('browser');
+  [stack, browser, film] = await Promise.all([
+    freshStack({ app: true, policy: { report_watched_ms: 300 } }),
+    launchBrowser(),
+    cutFilm(folder, { seconds: 20, width: 1280, height: 720 }),
+  ]);
+});
+afterAll(async () => {
+  await browser.close();
+  await stack.close();
+});
+beforeEach(async () => {
+  context = await browser.newContext({ acceptDownloads: true });
+});
+afterEach(async () => {
+  const complaints = context.pages().flatMap(complaintsOf);
+  await context.close();
+  expect(complaints).toEqual([]);
+});
+
+async function choose(page: Page, file = film): Promise<void> {
+  await page.getByTestId('file').setInputFiles(file);
+  await page.getByTestId('export').waitFor();
+}
+
+async function startExport(page: Page, file = film): Promise<void> {
+  await choose(page, file);
+  await page.getByTestId('export').click();
+  await page.getByTestId('percent').waitFor();
+}
+
+async function percentOf(page: Page): Promise<number> {
+  return Number.parseFloat((await page.getByTestId('percent').textContent()) ?? '');
+}
+
+/** Notes each different number that the page shows until the download is there. */
+async function watchPercent(page: Page): Promise<number[]> {
+  const seen: number[] = [];
+  await until(
+    'the download',
+    async () => {
+      if (await page.getByTestId('download').isVisible()) return true;
+      const shown = await page
+        .getByTestId('percent')
+        .textContent({ timeout: 500 })
+        .catch(() => '');
+      const now = Number.parseFloat(shown ?? '');
+      if (!Number.isNaN(now) && seen.at(-1) !== now) seen.push(now);
+      return false;
+    },
+    60_000,
+  );
+  return seen;
+}
+
+async function downloadFrom(page: Page, name: string): Promise<string> {
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByTestId('download').click(),
+  ]);
+  const file = path.join(folder, name);
+  await download.saveAs(file);
+  return file;
+}
+
+describe('the page', () => {
+  it('exports a chosen file: the bar moves forwards, and what is downloaded plays', async () => {
+    const page = await openTab(context, stack.url);
+    await startExport(page);
+    const seen = await watchPercent(page);
+    expect(new Set(seen).size).toBeGreaterThan(3);
+    expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+    const file = await downloadFrom(page, 'chosen.mp4');
+    expect(await inspect(file)).toMatchObject({ video: 'h264', width: 1280, frames: 480 });
+    // The page plays it too.
+    await page.waitForFunction(() => (document.querySelector('video')?.readyState ?? 0) >= 1);
+  });
+
+  it('takes a file that is dropped on it', async () => {
+    const short = await cutFilm(folder, { seconds: 1, name: 'dropped 🎬.mp4' });
+    const page = await openTab(context, stack.url);
+    const bytes = (await readFile(short)).toString('base64');
+    const transfer = await page.evaluateHandle((base64) => {
+      const data = new DataTransfer();
+      const raw = Uint8Array.from(atob(base64), (letter) => letter.codePointAt(0) ?? 0);
+      data.items.add(new File([raw], 'dropped 🎬.mp4', { type: 'video/mp4' }));
+      return data;
+    }, bytes);
+    for (const event of ['dragenter', 'dragover', 'drop']) {
+      await page.dispatchEvent('main', event, { dataTransfer: transfer });
+    }
+    await page.getByTestId('export').click();
+    await page.getByTestId('download').waitFor();
+    const file = await downloadFrom(page, 'dropped.mp4');
+    expect(await inspect(file)).toMatchObject({ frames: 24 });
+  });
+
+  it('shows the same in two tabs', async () => {
+    const one = await openTab(context, stack.url);
+    await startExport(one);
+    const two = await openTab(context, one.url());
+    await two.getByTestId('percent').waitFor();
+    await until('both show the same number', async () => {
+      const [a, b] = await Promise.all([percentOf(one), percentOf(two)]);
+      return a > 0 && a === b;
+    });
+    await Promise.all([one, two].map((tab) => tab.getByTestId('download').waitFor()));
+    const [a, b] = await Promise.all(
+      [one, two].map((tab) => tab.getByTestId('output').textContent()),
+    );
+    expect(a).toBe(b);
+  });
+
+  it('goes on where it was when it is loaded again in the middle', async () => {
+    const page = await openTab(context, stack.url);
+    await startExport(page);
+    const before = await until('it is on its way', async () => {
+      const now = await percentOf(page);
+      return now > 5 && now;
+    });
+    await page.reload();
+    await page.getByTestId('percent').waitFor();
+    await until(
+      'it shows at least as much as before',
+      async () => (await percentOf(page)) >= before,
+    );
+    await page.getByTestId('download').waitFor();
+  });
+
+  it('lists what was finished while no tab was open', async () => {
+    const short = await cutFilm(folder, { seconds: 1, name: 'left alone.mp4' });
+    const page = await openTab(context, stack.url);
+    await startExport(page, short);
+    await page.close();
+    const later = await openTab(context, stack.url);
+    const row = later
+      .locator('[data-testid=row][data-status=complete]')
+      .filter({ hasText: 'left alone.mp4' });
+    await row.waitFor();
+    await row.getByRole('link', { name: 'left alone.mp4', exact: true }).click();
+    await later.getByTestId('download').waitFor();
+  });
+
+  it('cancels, and the encoder ends', async () => {
+    const page = await openTab(context, stack.url);
+    await startExport(page);
+    const encoder = await until('an encoder runs', () =>
+      descendants(stack.renderers[0]?.pid ?? 0).find(({ program }) => program === 'ffmpeg'),
+    );
+    await page.getByTestId('cancel').click();
+    await page.getByText('This export was cancelled.').waitFor();
+    await until('the encoder is gone', () => !isAlive(encoder.pid), 5000);
+  });
+
+  it('says what is wrong with a file that is no film', async () => {
+    const page = await openTab(context, stack.url);
+    const text = {
+      name: 'notes.mp4',
+      mimeType: 'video/mp4',
+      buffer: Buffer.from('no film\n'.repeat(99)),
+    };
+    await page.getByTestId('file').setInputFiles(text);
+    const button = page.getByTestId('export');
+    const problem = page.getByTestId('error');
+    await button.or(problem).first().waitFor();
+    if (await button.isEnabled().catch(() => false)) await button.click();
+    await problem.waitFor();
+    expect(await problem.textContent()).toMatch(/\w+.*\./);
+  });
+});
+
+describe('the page for those who do not use a mouse or see it', () => {
+  it('can be used with the keyboard alone', async () => {
+    const short = await cutFilm(folder, { seconds: 1, name: 'keys.mp4' });
+    const page = await openTab(context, stack.url);
+    const press = async (name: RegExp) => {
+      for (let n = 0; n < 60; n += 1) {
+        await page.keyboard.press('Tab');
+        const focused = await page.evaluate(
+          () => document.activeElement?.textContent?.trim() ?? '',
+        );
+        if (name.test(focused)) return await page.keyboard.press('Enter');
+      }
+      throw new Error(`${String(name)} cannot be reached with Tab`);
+    };
+    const [chooser] = await Promise.all([
+      page.waitForEvent('filechooser'),
+      press(/^Choose a file$/),
+    ]);
+    await chooser.setFiles(short);
+    await page.getByTestId('export').waitFor();
+    await press(/^Export$/);
+    await page.getByTestId('download').waitFor();
+    const [download] = await Promise.all([page.waitForEvent('download'), press(/^Download$/)]);
+    expect(await download.failure()).toBeNull();
+  });
+
+  it('names its parts for a screen reader', async () => {
+    const page = await openTab(context, stack.url);
+    expect(await page.title()).not.toBe('');
+    expect(await page.locator('html').getAttribute('lang')).toMatch(/^[a-z]{2}/);
+    expect(await page.getByRole('main').count()).toBe(1);
+    expect(await page.getByRole('heading').count()).toBeGreaterThan(0);
+    await startExport(page);
+    const bar = page.getByRole('progressbar').first();
+    expect(await bar.getAttribute('aria-label')).toContain('film.mp4');
+    await until(
+      'the bar says how far it is',
+      async () => Number(await bar.getAttribute('aria-valuenow')) > 0,
+    );
+    const nameless = await page.evaluate(() =>
+      [...document.querySelectorAll('button, a, input, select, [role=progressbar]')]
+        .filter((item) => item.checkVisibility())
+        .filter((item) => {
+          const labelled = item instanceof HTMLInputElement || item instanceof HTMLSelectElement;
+          const label = labelled ? [...(item.labels ?? [])].map((l) => l.textContent).join('') : '';
+          const named = item.getAttribute('aria-label') ?? item.getAttribute('aria-labelledby');
+          return !(item.textContent.trim() || label.trim() || named || item.getAttribute('title'));
+        })
+        .map((item) => item.outerHTML),
+    );
+    expect(nameless).toEqual([]);
+    await page.getByTestId('cancel').click();
+  });
+
+  it('fits a telephone without scrolling sideways', async () => {
+    const page = await openTab(context, stack.url);
+    await page.setViewportSize({ width: 360, height: 740 });
+    await choose(page);
+    const overflow = await page.evaluate(
+      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    );
+    expect(overflow).toBeLessThanOrEqual(0);
+  });
+});

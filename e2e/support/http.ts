@@ -1,0 +1,131 @@
+// The stack as a stranger sees it who has read the contract and nothing else: fetch and WebSocket,
+// not our own client.
+import { openAsBlob } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import {
+  CreateReply,
+  JobReply,
+  UploadedReply,
+  UploadReply,
+  WebSocketMessage,
+  type ExportJob,
+  type ExportOptionsInput,
+  type JobMessage,
+} from '@export-jobs/protocol';
+import * as v from 'valibot';
+
+/** POSTs JSON and expects the given answer. */
+export async function post<S extends v.GenericSchema>(
+  url: string,
+  body: unknown,
+  schema: S,
+): Promise<v.InferOutput<S>> {
+  const headers = { 'content-type': 'application/json' };
+  return await read(
+    await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) }),
+    schema,
+  );
+}
+
+async function read<S extends v.GenericSchema>(
+  response: Response,
+  schema: S,
+): Promise<v.InferOutput<S>> {
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${response.url}: ${response.status} ${text}`);
+  return v.parse(v.pipe(v.string(), v.parseJson(), schema), text);
+}
+
+/** Uploads a file and creates its export. */
+export async function exportOf(
+  base: string,
+  file: string,
+  options: ExportOptionsInput = {},
+): Promise<ExportJob> {
+  const blob = await openAsBlob(file);
+  const announced = { filename: path.basename(file), size: blob.size };
+  const ticket = await post(`${base}/api/uploads`, announced, UploadReply);
+  const put = await fetch(new URL(ticket.url, base), { method: 'PUT', body: blob });
+  const { upload_id } = await read(put, UploadedReply);
+  const { job } = await post(`${base}/api/jobs`, { input: { upload_id }, options }, CreateReply);
+  return job;
+}
+
+export async function jobOf(base: string, id: string): Promise<ExportJob> {
+  return (await read(await fetch(`${base}/api/jobs/${id}`), JobReply)).job;
+}
+
+/** Downloads a finished export. */
+export async function download(base: string, job: ExportJob, file: string): Promise<Response> {
+  if (job.status !== 'complete') throw new Error(`the job is ${JSON.stringify(job)}`);
+  const response = await fetch(new URL(job.output_url, base));
+  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+  await writeFile(file, Buffer.from(await response.arrayBuffer()));
+  return response;
+}
+
+/** A viewer that notes everything it hears, until its socket closes. */
+export class Viewer {
+  readonly heard: JobMessage[] = [];
+  readonly #socket: WebSocket;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(base: string, jobId: string, since?: number) {
+    const query = since === undefined ? '' : `?since=${since}`;
+    this.#socket = new WebSocket(`${base.replace('http', 'ws')}/api/jobs/${jobId}/ws${query}`);
+    this.#socket.addEventListener('message', ({ data }) => {
+      const message = v.parse(v.pipe(v.string(), v.parseJson(), WebSocketMessage), data);
+      if (message.type !== 'pong') this.heard.push(message);
+      for (const wake of this.#waiting) wake();
+    });
+    this.#socket.addEventListener('close', () => {
+      for (const wake of this.#waiting) wake();
+    });
+  }
+
+  /** The first message that fits, past or to come. @throws when the socket closes without it. */
+  async hears(fits: (message: JobMessage) => boolean, timeoutMs = 60_000): Promise<JobMessage> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const found = this.heard.find(fits);
+      if (found) return found;
+      const isOver = this.#socket.readyState === WebSocket.CLOSED || Date.now() > deadline;
+      if (isOver) throw new Error(`not heard; only ${JSON.stringify(this.heard.slice(-3))}`);
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          clearTimeout(timer);
+          this.#waiting.delete(wake);
+          resolve();
+        };
+        const timer = setTimeout(wake, Math.max(0, deadline - Date.now()));
+        this.#waiting.add(wake);
+      });
+    }
+  }
+
+  /** The job once it has ended. */
+  async end(timeoutMs = 60_000): Promise<ExportJob> {
+    return (await this.hears(({ job }) => 'completed_at' in job, timeoutMs)).job;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+/** Watches a job to its end through any number of lost connections, as a patient viewer would. */
+export async function endOf(base: string, id: string, timeoutMs = 90_000): Promise<ExportJob> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const viewer = new Viewer(base, id);
+    try {
+      return await viewer.end(deadline - Date.now());
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    } finally {
+      viewer.close();
+    }
+  }
+}

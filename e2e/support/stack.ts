@@ -1,0 +1,46 @@
+import { existsSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll } from 'vitest';
+import { CACHE, migrate, migrationsHash } from '../../scripts/lib/build.ts';
+import { startStack, type Stack, type StackOptions } from '../../scripts/stack.ts';
+
+/** Short enough that a lost renderer is noticed within a test. */
+export const IMPATIENT = {
+  leaseMs: 3000,
+  policy: { lease_ms: 4000, retry_base_ms: 200, report_watched_ms: 300 },
+} as const;
+
+/** A real stack of its own: a free port, an empty data folder, no page unless asked for. */
+export async function freshStack(options: StackOptions = {}): Promise<Stack> {
+  const dataDir = options.dataDir ?? (await migratedFolder());
+  return await startStack({ port: 0, app: false, say: () => undefined, ...options, dataDir });
+}
+
+/** A folder that is removed after the last test of the file. */
+export async function temporaryFolder(name: string): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), `export-jobs-${name}-`));
+  folders.push(folder);
+  return folder;
+}
+
+const folders: string[] = [];
+// Registered first, so it runs last, when nothing uses the folders any more.
+afterAll(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true });
+});
+
+/** A data folder with the newest schema, copied from one that is made once: wrangler takes seconds. */
+async function migratedFolder(): Promise<string> {
+  const template = path.join(CACHE, `migrated-${await migrationsHash()}`);
+  if (!existsSync(template)) {
+    const making = `${template}-${process.pid}`;
+    await mkdir(making, { recursive: true });
+    await migrate(making);
+    await rename(making, template);
+  }
+  const dataDir = await temporaryFolder('data');
+  await cp(template, dataDir, { recursive: true });
+  return dataDir;
+}

@@ -1,0 +1,18 @@
+import { inRoot } from './paths.ts';
+
+/** Wrangler's own script: through `npx` or its wrapper, signals would be lost. */
+export const WRANGLER = inRoot('node_modules', 'wrangler', 'wrangler-dist', 'cli.js');
+
+/** The Worker's configuration. */
+export const CONFIG = inRoot('workers', 'wrangler.jsonc');
+
+/** Keeps wrangler from calling anybody: a laptop may be offline. */
+export const WRANGLER_ENV: Readonly<Record<string, string>> = {
+  CLOUDFLARE_CF_FETCH_ENABLED: 'false',
+  WRANGLER_SEND_METRICS: 'false',
+  WRANGLER_HIDE_BANNER: 'true',
+  WRANGLER_WRITE_LOGS: 'false',
+  NO_COLOR: '1',
+  FORCE_COLOR: '0',
+  NODE_NO_WARNINGS: '1',
+};
