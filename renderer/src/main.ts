@@ -6,12 +6,16 @@ import { log } from './runpod/log.ts';
 import { serve, shutdownSignal } from './runpod/worker.ts';
 
 const shutdown = shutdownSignal();
+// Until the first job can be taken there is nothing to finish.
+const leave = () => process.exit(0);
+shutdown.addEventListener('abort', leave);
 try {
   const root = temporaryRoot(process.env);
   await removeLeftovers(root);
   const ffmpeg = await inspectFfmpeg();
   const { version, from, encoders, missing } = ffmpeg;
   log('info', 'ffmpeg inspected', { version, from, encoders, missing });
+  shutdown.removeEventListener('abort', leave);
   await serve((job, context) => renderJob(job, context, { ffmpeg, root }), { shutdown });
   process.exit(0);
 } catch (error) {
