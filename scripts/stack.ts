@@ -179,6 +179,7 @@ function devVars({ port, policy }: Settled, secrets: Secrets, standIn: StandIn):
   const variables = {
     DEVELOPMENT: '1',
     SIGNING_KEYS: secrets.signingKeys,
+    ID_KEY: secrets.idKey,
     PUBLIC_URL: `http://127.0.0.1:${port}`,
     RUNPOD_ENDPOINT_URL: `${standIn.url}/v2/local`,
     RUNPOD_API_KEY: secrets.runpodApiKey,

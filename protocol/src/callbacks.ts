@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { FAILURE_CODES } from './failures.ts';
 import { JOB_STATUSES, Percent, STAGES } from './job.ts';
-import { ExportOptions } from './options.ts';
+import { KnownOptions } from './options.ts';
 
 const Epoch = v.pipe(v.number(), v.integer(), v.minValue(1));
 const Sequence = v.pipe(v.number(), v.integer(), v.minValue(1));
@@ -47,7 +47,7 @@ export const ClaimReply = v.object({
   /** Without an acknowledged call for this long the renderer must stop by itself. */
   lease_ms: Count,
   next_report_ms: Count,
-  options: ExportOptions,
+  options: KnownOptions,
   /** `GET source.url` with the same bearer token; ranges and `If-Match: etag` are honoured. */
   source: v.object({ url: v.string(), size: Count, etag: v.string(), filename: v.string() }),
   /** `PUT output.url` with the same bearer token, Content-Length and `X-Content-SHA256` (hex). */

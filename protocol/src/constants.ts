@@ -12,7 +12,10 @@ export const VIEWER_SUBPROTOCOL = 'export.v1';
 /** A viewer's token travels as a second offered subprotocol: this prefix, then the token. */
 export const BEARER_SUBPROTOCOL = 'bearer.';
 
-/** Largest message that a viewer may send, bytes. */
+/** Largest file that one `PUT` may carry into R2, bytes. */
+export const MAX_UPLOAD_BYTES = 5 * 1024 ** 3 - 5 * 1024 ** 2;
+
+/** Largest message that a viewer may send, characters. */
 export const MAX_VIEWER_FRAME = 1024;
 
 /** Why the server closes a viewer's socket. */

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { FAILURE_CODES } from './failures.ts';
-import { CONTAINERS, ExportOptions } from './options.ts';
+import { CONTAINERS, KnownOptions } from './options.ts';
 
 export const JOB_STATUSES = ['pending', 'processing', 'complete', 'error', 'cancelled'] as const;
 export type JobStatus = (typeof JOB_STATUSES)[number];
@@ -50,7 +50,7 @@ const base = {
   /** Name of the source file as the user knows it. */
   filename: v.nullable(v.string()),
   input_size: v.nullable(Count),
-  options: v.nullable(ExportOptions),
+  options: v.nullable(KnownOptions),
   created_at: EpochMs,
   updated_at: EpochMs,
   started_at: v.nullable(EpochMs),

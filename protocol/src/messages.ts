@@ -13,7 +13,7 @@ export type ClientMessage = v.InferOutput<typeof ClientMessage>;
 
 const event = {
   job_id: v.string(),
-  /** Order of this event in the job's life; a viewer applies a message only if it is greater. */
+  /** Order of this event in the job's life; a viewer drops a message with a smaller one. */
   seq: v.pipe(v.number(), v.integer(), v.minValue(0)),
   /** The whole job after this event. */
   job: ExportJob,

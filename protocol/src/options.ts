@@ -82,6 +82,22 @@ export const ExportOptions = v.pipe(
 );
 /** The options with every default filled in. */
 export type ExportOptions = v.InferOutput<typeof ExportOptions>;
+
+/**
+ * The same options where they are read back: accepted once, they are not judged again, so that a job
+ * made by a newer or stricter version can still be read.
+ */
+export const KnownOptions = v.object({
+  container: v.picklist(CONTAINERS),
+  codec: v.optional(v.picklist(CODECS)),
+  width: v.optional(v.number()),
+  height: v.optional(v.number()),
+  fit: v.picklist(FITS),
+  fps: v.optional(v.number()),
+  quality: v.number(),
+  trim: v.optional(v.object({ start: v.number(), end: v.optional(v.number()) })),
+  mute: v.boolean(),
+}) satisfies v.GenericSchema<unknown, ExportOptions>;
 /** The options as a caller may write them: everything is optional. */
 export type ExportOptionsInput = v.InferInput<typeof ExportOptions>;
 

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { MAX_UPLOAD_BYTES } from './constants.ts';
 import { ExportJob, JOB_STATUSES } from './job.ts';
 import { ExportOptions } from './options.ts';
 
@@ -8,7 +9,7 @@ export const UploadId = v.pipe(v.string(), v.regex(/^upl_[0-9a-z]{26}$/));
 /** `POST /api/uploads`. `size` in bytes. */
 export const UploadRequest = v.strictObject({
   filename: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(255)),
-  size: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  size: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_UPLOAD_BYTES)),
 });
 export type UploadRequest = v.InferOutput<typeof UploadRequest>;
 

@@ -16,7 +16,7 @@ const Holder = v.object({ pid: v.number(), url: v.string() });
 /** The process that uses a data folder, and where its stack is served. */
 export type Holder = v.InferOutput<typeof Holder>;
 
-const Secrets = v.object({ signingKeys: v.string(), runpodApiKey: v.string() });
+const Secrets = v.object({ signingKeys: v.string(), idKey: v.string(), runpodApiKey: v.string() });
 export type Secrets = v.InferOutput<typeof Secrets>;
 
 /** Longest path that every platform takes for a socket, bytes. */
@@ -66,6 +66,7 @@ export async function secretsOf(dataDir: string): Promise<Secrets> {
   if (known) return known;
   const made: Secrets = {
     signingKeys: `k1:${randomBytes(32).toString('hex')}`,
+    idKey: randomBytes(32).toString('hex'),
     runpodApiKey: randomBytes(24).toString('hex'),
   };
   await writeFile(file, JSON.stringify(made), { mode: 0o600 });

@@ -2,7 +2,7 @@ import { evictDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
-import { Viewer, call, evict, post, problemOf, stubOf, until } from './harness.ts';
+import { Viewer, call, evict, post, problemOf, stubOf, until, upload } from './harness.ts';
 
 // The contract, word by word, against a job made by hand.
 
@@ -206,6 +206,12 @@ describe('after the end', () => {
     viewer.socket.send('{"type":"subscribe"}');
     await until(() => viewer.heard.length === 4);
   });
+});
+
+it('an upload cannot be published as an output (S15)', async () => {
+  const key = `in/default/${await upload('secret source')}`;
+  const refused = await say(await byHand(), 'complete', { output_video_key: key });
+  expect(await problemOf(refused)).toMatchObject({ code: 'output_rejected' });
 });
 
 describe('viewers', () => {

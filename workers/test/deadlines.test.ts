@@ -6,6 +6,8 @@ import {
   waitOnExecutionContext,
 } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
+import { JobReply } from '@export-jobs/protocol';
+import * as v from 'valibot';
 import { describe, expect, it, vi } from 'vitest';
 import worker from '../src/index.ts';
 import { jobIn } from '../src/job/fixtures.ts';
@@ -18,12 +20,14 @@ import {
   evict,
   getJob,
   playProvider,
+  post,
   problemOf,
   provider,
   stubOf,
   textOf,
   ticketOf,
   until,
+  upload,
   urlOf,
 } from './harness.ts';
 
@@ -125,24 +129,92 @@ describe('every job that has not ended', () => {
 
   it('is made by the sweep when only its record was written', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
-    const job = await createJob();
-    const { id } = job;
-    await runInDurableObject(stubOf(id), (_, state) => state.storage.deleteAll());
-    await evict(id);
-    await env.DB.prepare('UPDATE export_jobs SET rev = 0, request = ? WHERE id = ?')
-      .bind(
-        JSON.stringify({
-          input: { key: 'in/default/x', etag: 'e', size: 1, filename: 'x.mov' },
-          options: job.options,
-        }),
-        id,
-      )
+    const { id, options } = await cancelledJob();
+    await forget(id);
+    const input = { key: 'in/default/x', etag: 'e', size: 1, filename: 'x.mov' };
+    await env.DB.prepare(
+      'UPDATE export_jobs SET rev = 0, completed_at = NULL, request = ? WHERE id = ?',
+    )
+      .bind(JSON.stringify({ input, options }), id)
       .run();
-    later(2 * MINUTE);
+    later(3 * MINUTE);
     await sweepNow();
     expect(await getJob(id)).toMatchObject({ status: 'pending', filename: 'x.mov' });
   });
+
+  it('is swept though the record of another one cannot be read', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const [broken, lost] = [await cancelledJob(), await createJob()];
+    await env.DB.prepare("UPDATE export_jobs SET completed_at = NULL, request = '{' WHERE id = ?")
+      .bind(broken.id)
+      .run();
+    later(7 * 60 * MINUTE);
+    await sweepNow();
+    await until(() =>
+      env.DB.prepare("SELECT 1 FROM export_jobs WHERE id = ? AND status = 'error'")
+        .bind(lost.id)
+        .first(),
+    );
+  });
+
+  it('gets its alarm back on the next touch, and with it what it waited for', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    provider.answers.push(() => new Response('', { status: 503 }));
+    const job = await createJob();
+    await until(() => provider.answers.length === 0);
+    await runInDurableObject(stubOf(job.id), (_, state) => state.storage.deleteAlarm());
+    await evict(job.id);
+    later(3 * MINUTE);
+    await getJob(job.id);
+    await runDurableObjectAlarm(stubOf(job.id));
+    await ticketOf(job.id);
+  });
 });
+
+describe('an alarm that fails', () => {
+  it('does not reject, and is tried again after a while, not at once', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { job } = await rendering();
+    later(46_000);
+    await runInDurableObject(stubOf(job.id), (_, state) => {
+      state.storage.sql.exec('ALTER TABLE events RENAME TO away');
+    });
+    await runDurableObjectAlarm(stubOf(job.id));
+    expect(await armedAt(job.id)).toBeGreaterThan(Date.now() + 30_000);
+    await runInDurableObject(stubOf(job.id), (_, state) => {
+      state.storage.sql.exec('ALTER TABLE away RENAME TO events');
+    });
+    later(MINUTE);
+    await runDurableObjectAlarm(stubOf(job.id));
+    expect(await getJob(job.id)).toMatchObject({ attempt: 2 });
+  });
+});
+
+/** A job that has ended, with nothing left to happen anywhere. */
+async function cancelledJob() {
+  const job = await createJob();
+  await ticketOf(job.id);
+  await call(`/api/jobs/${job.id}/cancel`, { method: 'POST' });
+  await until(() =>
+    env.DB.prepare("SELECT 1 FROM export_jobs WHERE id = ? AND status = 'cancelled'")
+      .bind(job.id)
+      .first(),
+  );
+  await until(() => settled(job.id));
+  return job;
+}
+
+function settled(id: string): Promise<boolean> {
+  return runInDurableObject(stubOf(id), (_, state) => {
+    const { n } = state.storage.sql.exec('SELECT COUNT(*) AS n FROM outbox').one();
+    return n === 0;
+  });
+}
+
+async function forget(id: string): Promise<void> {
+  await runInDurableObject(stubOf(id), (_, state) => state.storage.deleteAll());
+  await evict(id);
+}
 
 async function sweepNow(): Promise<void> {
   const ctx = createExecutionContext();
@@ -228,6 +300,22 @@ describe('what must happen elsewhere', () => {
 });
 
 describe('the end of life (I22, S27)', () => {
+  it('the same create again makes no second job, though object and input are gone', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const body = { input: { upload_id: await upload('bytes') } };
+    const create = () => post('/api/jobs', body, { 'idempotency-key': 'once' });
+    const { job } = v.parse(JobReply, await (await create()).json());
+    await ticketOf(job.id);
+    await call(`/api/jobs/${job.id}/cancel`, { method: 'POST' });
+    await until(() => settled(job.id));
+    await forget(job.id);
+    await env.VIDEOS.delete(`in/default/${body.input.upload_id}`);
+    const again = v.parse(JobReply, await (await create()).json());
+    expect(again.job).toMatchObject({ id: job.id, status: 'cancelled' });
+    expect(provider.tickets).toHaveLength(1);
+    expect(await armedAt(job.id)).toBeNull();
+  });
+
   it('after retention the object forgets everything, and its addresses go on answering', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const { job, renderer } = await rendering();
@@ -251,6 +339,11 @@ describe('the end of life (I22, S27)', () => {
     expect(after).toEqual({ ...before, output_url: urlOf(after) });
     expect(await textOf(await call(urlOf(after)))).toBe('file');
     expect((await call(`/api/jobs/${job.id}/cancel`, { method: 'POST' })).status).toBe(409);
+    const viewer = await Viewer.open(job.id);
+    await viewer.last('complete');
+    expect(viewer.heard.map(({ type }) => type)).toEqual(['status', 'complete']);
+    // By now the token of the attempt has expired too.
+    expect((await renderer.progress(50)).status).toBe(401);
     expect(await armedAt(job.id)).toBeNull();
   });
 });

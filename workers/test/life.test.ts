@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { env } from 'cloudflare:workers';
+import { describe, expect, it, vi } from 'vitest';
 import {
   FakeRenderer,
   Viewer,
@@ -236,6 +237,20 @@ describe('complete means that the file is there (I12, S15)', () => {
     expect(await problemOf(await renderer.putOutput('something else'))).toMatchObject({
       code: 'output_exists',
     });
+  });
+
+  it('a renderer that is done keeps its lease while R2 is asked', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { job, renderer } = await claimed();
+    await renderer.putOutput(FILE);
+    vi.setSystemTime(Date.now() + 40_000);
+    const head = env.VIDEOS.head.bind(env.VIDEOS);
+    vi.spyOn(env.VIDEOS, 'head').mockImplementation(async (key) => {
+      vi.setSystemTime(Date.now() + 30_000);
+      return head(key);
+    });
+    expect((await renderer.complete(FILE)).status).toBe(200);
+    expect(await getJob(job.id)).toMatchObject({ status: 'complete', attempt: 1 });
   });
 
   it('a repeated complete is answered as the first time, one with another file is not', async () => {

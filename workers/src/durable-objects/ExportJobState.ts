@@ -4,12 +4,14 @@ import { isEnded } from '../job/job.ts';
 import type { JobRequest } from '../job/job.ts';
 import { transition } from '../job/machine.ts';
 import type { Decision, JobEvent } from '../job/events.ts';
-import { greetingOf, messageOf, viewOf } from '../job/project.ts';
+import { viewOf } from '../job/project.ts';
 import { purgeAt } from '../job/schedule.ts';
 import type { Call } from '../lib/calls.ts';
 import { settingsOf } from '../lib/env.ts';
 import type { Env, Settings } from '../lib/env.ts';
 import { downloadUrl } from '../lib/links.ts';
+import { logError } from '../lib/log.ts';
+import { greetingOf, messageOf } from '../lib/messages.ts';
 import type { Answer, Renderer, StatusReply } from '../lib/types.ts';
 import { drainOutbox } from '../outbox/drain.ts';
 import type { OutboxItem } from '../outbox/drain.ts';
@@ -19,6 +21,9 @@ import type { RenderFiles } from './calls.ts';
 import { serveContract } from './http.ts';
 import { JobStore } from './job-store.ts';
 import { Viewers, closeBack } from './viewers.ts';
+
+/** How long an alarm that failed waits before it is tried again, ms. */
+const ALARM_RETRY_MS = 60_000;
 
 /**
  * The single authority on one export job. Every entrance ends in `apply`: parse, decide (pure),
@@ -32,6 +37,7 @@ export class ExportJobState extends DurableObject {
     super(ctx, env);
     this.#store = new JobStore(ctx.storage);
     this.#viewers = new Viewers(ctx);
+    void ctx.blockConcurrencyWhile(() => this.#store.recallAlarm());
   }
 
   /** The contract over HTTP, and the upgrade of viewers. Callers are authenticated before. */
@@ -91,21 +97,22 @@ export class ExportJobState extends DurableObject {
   /** Catches up with overdue deadlines; for the sweeper, should an alarm be lost. */
   wake(): void {
     this.#tick();
-    this.#store.rearm(this.settings.POLICY, Date.now());
   }
 
-  /** Must never reject: after six failures the platform drops an alarm without a word. */
+  /**
+   * Must not reject: after six failures the platform drops an alarm without a word, and one that is
+   * set again for a moment already past would spin. So a failure waits before it is tried again.
+   */
   override async alarm(): Promise<void> {
     try {
-      this.#tick();
+      if (this.#store.job) this.apply({ type: 'tick' });
       await this.#drain([]);
       await this.#purgeWhenDue();
+      this.#store.rearm(this.settings.POLICY, Date.now());
     } catch (error) {
-      console.error(
-        JSON.stringify({ level: 'error', msg: 'alarm', job: this.name, error: String(error) }),
-      );
+      logError('alarm', { job: this.name, error: String(error) });
+      await this.ctx.storage.setAlarm(Date.now() + ALARM_RETRY_MS);
     }
-    this.#store.rearm(this.settings.POLICY, Date.now());
   }
 
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
@@ -171,9 +178,11 @@ export class ExportJobState extends DurableObject {
     if (items.length > 0) this.ctx.waitUntil(this.#drain(items));
   }
 
-  /** Deadlines are checked on every touch, because an alarm alone is not to be trusted. */
+  /** Deadlines and the alarm itself are checked on every touch: an alarm alone is not trusted. */
   #tick(): void {
-    if (this.#store.job) this.apply({ type: 'tick' });
+    if (!this.#store.job) return;
+    this.apply({ type: 'tick' });
+    this.#store.heal(this.settings.POLICY, Date.now());
   }
 
   #drain(items: OutboxItem[]): Promise<void> {
@@ -195,15 +204,7 @@ export class ExportJobState extends DurableObject {
             apply: (event) => this.apply(event),
           }),
         report: (item, outcome, reason) =>
-          console.error(
-            JSON.stringify({
-              level: 'error',
-              msg: `outbox ${outcome}`,
-              job: this.name,
-              key: item.key,
-              reason,
-            }),
-          ),
+          logError(`outbox ${outcome}`, { job: this.name, key: item.key, reason }),
       },
       items,
     );

@@ -14,7 +14,7 @@ import type { Caller, Decision, EventOf, JobEvent } from '../job/events.ts';
 import { outputContentType, outputFilename } from '../job/project.ts';
 import type { Call } from '../lib/calls.ts';
 import type { Settings } from '../lib/env.ts';
-import { inputKey, outputKey } from '../lib/r2.ts';
+import { isInputKey, outputKey } from '../lib/r2.ts';
 import { cleanText, redact } from '../lib/text.ts';
 import type { Answer, Renderer } from '../lib/types.ts';
 
@@ -129,10 +129,11 @@ async function complete(port: Port, body: CompleteBody, from: Renderer): Promise
   if (foreseen.kind === 'unchanged') return success();
   let event = claimed;
   if (caller) {
+    port.apply({ type: 'verifying', from: caller });
     const checked = await verify(port, foreseen.job, body, caller);
     if (!checked.ok) return checked;
     event = checked.body;
-  } else if (body.output_video_key.startsWith(inputKey('', ''))) {
+  } else if (isInputKey(body.output_video_key)) {
     return {
       ok: false,
       code: 'output_rejected',

@@ -18,6 +18,8 @@ const MIGRATIONS = [
 ];
 /** More events than this are not replayed: a snapshot says the same in less. */
 const REPLAY_LIMIT = 200;
+/** The platform may be this late with an alarm, ms; later than that it is taken for lost. */
+const ALARM_LATENESS_MS = 60_000;
 
 const Version = v.optional(v.pipe(v.number(), v.integer()), 0);
 const OutboxRow = v.object({ key: v.string(), version: v.number(), tries: v.number() });
@@ -26,7 +28,7 @@ const ParkedRow = v.object({ key: v.string(), reason: v.nullable(v.string()) });
 export class JobStore {
   readonly #storage: DurableObjectStorage;
   #job: Job | null | undefined;
-  /** When the alarm is known to fire; null after a cold start, when nobody knows. */
+  /** When the alarm will fire; null when none is armed. */
   #armedAt: number | null = null;
 
   constructor(storage: DurableObjectStorage) {
@@ -81,7 +83,17 @@ export class JobStore {
     });
   }
 
-  /** Arms the alarm for whatever comes next; after it fired, and when it may have been lost. */
+  /** Learns after a cold start when the alarm will fire, so that one that is armed is not set again. */
+  async recallAlarm(): Promise<void> {
+    this.#armedAt = await this.#storage.getAlarm();
+  }
+
+  /** Arms the alarm anew when the platform has lost it or is very late with it. */
+  heal(policy: Policy, now: number): void {
+    if (this.#armedAt === null || this.#armedAt < now - ALARM_LATENESS_MS) this.rearm(policy, now);
+  }
+
+  /** Arms the alarm for whatever comes next, once it has fired or is known to be lost. */
   rearm(policy: Policy, now: number): void {
     this.#armedAt = null;
     this.#armedAt = this.#armBy(nextWakeAt(this.job, this.#outboxDueAt(), policy), now);
@@ -138,18 +150,22 @@ export class JobStore {
     return this.#rows(v.object({ key: v.string() }), 'SELECT key FROM outbox LIMIT 1').length === 0;
   }
 
-  /** Forgets everything; the object then costs nothing. */
+  /** Forgets everything, the alarm too; the object then costs nothing. */
   async purge(): Promise<void> {
-    this.#job = null;
     await this.#storage.deleteAll();
+    this.#job = null;
+    this.#armedAt = null;
   }
 
   #enqueue(effect: Effect, now: number): OutboxItem[] {
-    // An item that is already there keeps its time, so that an effect never runs twice at once.
+    // An item that is already there keeps its time, so that an effect never runs twice at once and
+    // an outage is not hammered. One that was given up on gets another chance.
     const items = this.#rows(
       OutboxRow,
       `INSERT INTO outbox (key, version, due_at, tries) VALUES (?, 1, ?, 0)
-       ON CONFLICT (key) DO UPDATE SET version = version + 1 RETURNING key, version, tries`,
+       ON CONFLICT (key) DO UPDATE
+         SET version = version + 1, due_at = COALESCE(due_at, excluded.due_at)
+       RETURNING key, version, tries`,
       effect,
       now + LEASE_MS,
     );

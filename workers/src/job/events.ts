@@ -38,6 +38,8 @@ export type JobEvent =
       speed: number | null;
       etaMs: number | null;
     }
+  /** The renderer says that it is done; what it made is looked at before it is believed. */
+  | { type: 'verifying'; from: Caller }
   | { type: 'complete'; from: Caller; output: Output; verified: boolean }
   | { type: 'error'; from: Caller; failure: Failure; mayRetry: boolean }
   | { type: 'cancel' }
@@ -45,7 +47,7 @@ export type JobEvent =
 export type EventOf<T extends JobEvent['type']> = Extract<JobEvent, { type: T }>;
 
 /** What must happen elsewhere because of a change; rows of the outbox, by these keys. */
-export type Effect = 'mirror' | 'dispatch' | `stop:${string}`;
+export type Effect = 'mirror' | `dispatch:${number}` | `stop:${string}`;
 
 /** What the log and the viewers call the change. */
 export type Happening =

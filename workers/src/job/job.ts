@@ -1,4 +1,4 @@
-import { EpochMs, ExportOptions, Failure, Output, Percent, STAGES } from '@export-jobs/protocol';
+import { EpochMs, Failure, KnownOptions, Output, Percent, STAGES } from '@export-jobs/protocol';
 import * as v from 'valibot';
 
 // The job as its object keeps it. Finer than what the wire shows: `project.ts` maps one to the other.
@@ -9,7 +9,7 @@ const Positive = v.pipe(v.number(), v.integer(), v.minValue(1));
 /** What is to be exported. `key`, `etag` and `size` name the exact bytes in R2. */
 export const JobRequest = v.object({
   input: v.object({ key: v.string(), etag: v.string(), size: Count, filename: v.string() }),
-  options: ExportOptions,
+  options: KnownOptions,
 });
 export type JobRequest = v.InferOutput<typeof JobRequest>;
 

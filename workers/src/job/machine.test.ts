@@ -10,6 +10,7 @@ import {
   init,
   jobByHand,
   jobIn,
+  owner,
   policy,
   report,
   run,
@@ -24,11 +25,12 @@ const stop = 'stop:remote-1';
 /** What each state answers to each event of the first attempt. `=` is no change. */
 const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
   none: {
-    init: 'dispatching mirror dispatch',
+    init: 'dispatching mirror dispatch:1',
     dispatched: '! job_not_found',
     dispatch_failed: '! job_not_found',
     claim: '! job_finished',
     progress: '! job_finished',
+    verifying: '! job_finished',
     complete: '! job_finished',
     error: '! job_finished',
     cancel: '! job_not_found',
@@ -36,10 +38,11 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
   },
   dispatching: {
     init: '=',
-    dispatched: 'dispatched',
+    dispatched: 'dispatched mirror',
     dispatch_failed: 'retry_wait mirror',
     claim: 'running mirror',
     progress: '! not_owner',
+    verifying: '! not_owner',
     complete: '! not_owner',
     error: '! not_owner',
     cancel: 'cancelled mirror',
@@ -51,6 +54,7 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     dispatch_failed: '=',
     claim: 'running mirror',
     progress: '! not_owner',
+    verifying: '! not_owner',
     complete: '! not_owner',
     error: '! not_owner',
     cancel: `cancelled mirror ${stop}`,
@@ -62,6 +66,7 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     dispatch_failed: '=',
     claim: '=',
     progress: 'running',
+    verifying: 'running',
     complete: 'complete mirror',
     error: `retry_wait mirror ${stop}`,
     cancel: `cancelled mirror ${stop}`,
@@ -73,6 +78,7 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     dispatch_failed: '=',
     claim: '! stale_attempt',
     progress: '! stale_attempt',
+    verifying: '! stale_attempt',
     complete: '! stale_attempt',
     // The renderer that closed the attempt repeats its call: same answer, no change.
     error: '=',
@@ -85,6 +91,7 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     dispatch_failed: '=',
     claim: '! job_finished',
     progress: '! job_finished',
+    verifying: '! job_finished',
     complete: '=',
     error: '! job_finished',
     cancel: '! cancel_conflict',
@@ -96,6 +103,7 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     dispatch_failed: '=',
     claim: '! job_finished',
     progress: '! job_finished',
+    verifying: '! job_finished',
     complete: '! job_finished',
     error: '=',
     cancel: '! cancel_conflict',
@@ -107,6 +115,7 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     dispatch_failed: '=',
     claim: '! job_finished',
     progress: '! job_finished',
+    verifying: '! job_finished',
     complete: '! job_finished',
     error: '! job_finished',
     cancel: '=',
@@ -120,6 +129,7 @@ const EVENTS: { [T in JobEvent['type']]: EventOf<T> } = {
   dispatch_failed: { type: 'dispatch_failed', attempt: 1 },
   claim,
   progress: report(40, 1),
+  verifying: { type: 'verifying', from: owner },
   complete: completion,
   error: crash,
   cancel: { type: 'cancel' },
@@ -264,6 +274,11 @@ describe('progress', () => {
     );
   });
 
+  it('a renderer that says it is done keeps its lease while its file is looked at', () => {
+    const job = run(jobIn('running'), [{ type: 'verifying', from: owner }], 40_000);
+    expect(job).toMatchObject({ stage: 'verifying', leaseUntil: job.updatedAt + policy.lease_ms });
+  });
+
   it('reaches D1 at once when it is the first by hand, and seldom after that when dispatched', () => {
     expect(outcome(jobByHand(), report(10, 0, null))).toBe('running mirror');
     const job = run(jobIn('running'), [report(1, 1)], 1000);
@@ -335,6 +350,7 @@ const anyEvent: fc.Arbitrary<JobEvent> = (() => {
       .tuple(from, fc.float({ min: 0, max: 100, noNaN: true }), fc.integer({ min: 1, max: 9 }))
       .map(([who, percent, seq]): JobEvent => report(percent, seq, who)),
     from.map((who): JobEvent => ({ ...completion, from: who })),
+    from.map((who): JobEvent => ({ type: 'verifying', from: who })),
     fc
       .tuple(from, fc.boolean())
       .map(([who, mayRetry]): JobEvent => ({ ...crash, from: who, mayRetry })),

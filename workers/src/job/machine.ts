@@ -35,6 +35,8 @@ export function transition(job: Job | null, event: JobEvent, given: Given): Deci
       return onClaim(job, event, given);
     case 'progress':
       return onProgress(job, event, given);
+    case 'verifying':
+      return onVerifying(job, event, given);
     case 'complete':
       return onComplete(job, event, given);
     case 'error':
@@ -53,6 +55,7 @@ function withoutJob(event: JobEvent, given: Given): Decision {
     case 'claim':
       return refused('job_finished');
     case 'progress':
+    case 'verifying':
     case 'complete':
     case 'error':
       // A token proves that the job was there once; a hand-made call has only not initialised it.
@@ -86,7 +89,7 @@ function create(event: EventOf<'init'>, { now, policy }: Given): Decision {
   };
   if (event.request) {
     const job: Job = { ...base, state: 'dispatching' };
-    return { kind: 'changed', job, happening: 'created', effects: ['mirror', 'dispatch'] };
+    return { kind: 'changed', job, happening: 'created', effects: ['mirror', 'dispatch:1'] };
   }
   const waiting: JobIn<'dispatched'> = {
     ...base,
@@ -103,22 +106,19 @@ function onInit(job: Job, event: EventOf<'init'>): Decision {
 }
 
 function onDispatched(job: Job, event: EventOf<'dispatched'>, { now, policy }: Given): Decision {
+  const { remoteId } = event;
   const current = event.attempt === job.attempt;
   if (job.state === 'dispatching' && current) {
-    return changed(
-      { ...job, state: 'dispatched', remoteId: event.remoteId, startBy: now + policy.start_ms },
-      'dispatched',
-      now,
-    );
+    const next: Job = { ...job, state: 'dispatched', remoteId, startBy: now + policy.start_ms };
+    return changed(next, 'dispatched', now, ['mirror']);
   }
   // The renderer may claim before the answer of the hand-over is recorded.
   const known = (job.state === 'running' || job.state === 'dispatched') && current;
-  if (known && (job.remoteId === null || job.remoteId === event.remoteId)) {
-    return job.remoteId === null
-      ? changed({ ...job, remoteId: event.remoteId }, 'dispatched', now)
-      : unchanged(job);
+  if (known && job.remoteId === null) {
+    return changed({ ...job, remoteId }, 'dispatched', now, ['mirror']);
   }
-  return { kind: 'unchanged', job, effects: [stop(event.remoteId)] };
+  if (known && job.remoteId === remoteId) return unchanged(job);
+  return { kind: 'unchanged', job, effects: [stop(remoteId)] };
 }
 
 function onDispatchFailed(job: Job, event: EventOf<'dispatch_failed'>, given: Given): Decision {
@@ -182,6 +182,16 @@ function onProgress(job: Job, event: EventOf<'progress'>, given: Given): Decisio
   );
 }
 
+/** A renderer that says it is done is alive: looking at its file must not cost it the lease. */
+function onVerifying(job: Job, event: EventOf<'verifying'>, given: Given): Decision {
+  const admitted = admit(job, event.from, given);
+  if (admitted.kind !== 'running') return admitted;
+  const { now, policy } = given;
+  const leaseUntil = now + leaseOf(job, policy);
+  const next: Job = { ...admitted.job, stage: 'verifying', heartbeatAt: now, leaseUntil };
+  return changed(next, 'progress', now);
+}
+
 function onComplete(job: Job, event: EventOf<'complete'>, given: Given): Decision {
   if (job.state === 'complete' && sameCaller(job.by, event.from)) {
     return job.output.key === event.output.key ? unchanged(job) : refused('job_finished');
@@ -242,7 +252,10 @@ function onTick(job: Job, given: Given): Decision {
 function nextAttempt(job: JobIn<'retry_wait'>, { now }: Given): Decision {
   const { retryAt: _, ...rest } = job;
   return job.request
-    ? changed({ ...rest, state: 'dispatching' }, 'dispatched', now, ['mirror', 'dispatch'])
+    ? changed({ ...rest, state: 'dispatching' }, 'dispatched', now, [
+        'mirror',
+        `dispatch:${job.attempt}`,
+      ])
     : changed(
         { ...rest, state: 'dispatched', remoteId: null, startBy: job.deadlineAt },
         'dispatched',

@@ -1,9 +1,9 @@
-import { ExportJob, WebSocketMessage } from '@export-jobs/protocol';
+import { ExportJob } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { jobByHand, jobIn, policy } from './fixtures.ts';
 import type { JobState } from './job.ts';
-import { greetingOf, messageOf, outputFilename, viewOf } from './project.ts';
+import { outputFilename, viewOf } from './project.ts';
 
 const link = (key: string) => `https://example.com/${key}`;
 const SHOWN: Record<JobState, string> = {
@@ -49,27 +49,6 @@ describe('the view of a job', () => {
       attempt: 2,
       retry_count: 1,
       max_attempts: 3,
-    });
-  });
-});
-
-describe('messages', () => {
-  it('greet with the state, and of an ended job with its end too (S9)', () => {
-    const types = (state: JobState) =>
-      greetingOf(viewOf(jobIn(state), policy, link)).map((m) => m.type);
-    expect(types('running')).toEqual(['status']);
-    expect(types('complete')).toEqual(['status', 'complete']);
-    expect(types('failed')).toEqual(['status', 'error']);
-    expect(types('cancelled')).toEqual(['status']);
-  });
-
-  it('fit the wire and carry the contract’s fields', () => {
-    const message = messageOf(viewOf(jobIn('complete'), policy, link), 'complete');
-    expect(v.parse(WebSocketMessage, message)).toEqual(message);
-    expect(message).toMatchObject({
-      type: 'complete',
-      job_id: 'job_1',
-      output_url: link('out/acme/job_1/1/1/video.mp4'),
     });
   });
 });

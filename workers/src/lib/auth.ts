@@ -53,7 +53,7 @@ export function attemptOf(
 
 /** Lets an id through that can be a job's, and answers any other like an unknown one. */
 export function checkJobId(settings: Settings, id: string): string {
-  if (!isJobId(settings.SIGNING_KEYS, id, settings.DEVELOPMENT === '1')) {
+  if (!isJobId(settings.ID_KEY, id, settings.DEVELOPMENT === '1')) {
     throw new Refusal('job_not_found');
   }
   return id;

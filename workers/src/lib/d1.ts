@@ -1,26 +1,48 @@
 import { ExportJob } from '@export-jobs/protocol';
 import type { ListQuery } from '@export-jobs/protocol';
 import * as v from 'valibot';
-import { JobRequest } from '../job/job.ts';
+import type { JobRequest } from '../job/job.ts';
+import { logError } from './log.ts';
 import { Refusal } from './respond.ts';
 
 // Every statement that reads D1 or records an intent. What a job became is written by its outbox.
 
 const View = v.pipe(v.string(), v.parseJson(), ExportJob);
-const PageRow = v.object({ id: v.string(), created_at: v.number(), view: View });
-const OverdueRow = v.object({
+const PageRow = v.object({ id: v.string(), created_at: v.number(), view: v.string() });
+const QuietRow = v.object({
   id: v.string(),
   tenant: v.string(),
   request_hash: v.string(),
-  request: v.nullable(v.pipe(v.string(), v.parseJson(), JobRequest)),
+  request: v.nullable(v.string()),
 });
-export type OverdueRow = v.InferOutput<typeof OverdueRow>;
+export type QuietRow = v.InferOutput<typeof QuietRow>;
+/** A job that nothing was heard of for this long is looked after, ms. */
+const QUIET_MS = 2 * 60_000;
 
 interface Intent {
   id: string;
   tenant: string;
   request: JobRequest;
   requestHash: string;
+}
+
+/** What D1 knows of a job: `rev` is 0 until its object has written of it. */
+export interface Known {
+  rev: number;
+  requestHash: string;
+}
+
+/** What is known of a job under this id, or null. */
+export async function knownJob(db: D1Database, id: string): Promise<Known | null> {
+  const row = await reachable(
+    db.prepare('SELECT rev, request_hash FROM export_jobs WHERE id = ?').bind(id).first(),
+  );
+  if (!row) return null;
+  const { rev, request_hash } = v.parse(
+    v.object({ rev: v.number(), request_hash: v.string() }),
+    row,
+  );
+  return { rev, requestHash: request_hash };
 }
 
 /** Records that a job is about to be made (rev 0); a repeat changes nothing. */
@@ -44,7 +66,7 @@ export async function insertIntent(db: D1Database, intent: Intent, lifeMs: numbe
   await reachable(statement.run());
 }
 
-/** The last known view of a job whose object may be gone. A null tenant asks for no match. */
+/** The last known view of a job whose object may be gone. A null tenant fits any. */
 export async function archivedJob(
   db: D1Database,
   id: string,
@@ -58,7 +80,8 @@ export async function archivedJob(
       .bind(id, tenant)
       .first(),
   );
-  return row ? v.parse(v.object({ view: View }), row).view : null;
+  if (!row) return null;
+  return readable(id, v.parse(v.object({ view: v.string() }), row).view)[0] ?? null;
 }
 
 /**
@@ -87,22 +110,32 @@ export async function listPage(
   const last = data.at(-1);
   const more = rows.length > limit && last !== undefined;
   return {
-    data: data.map((row) => row.view),
+    data: data.flatMap(({ id, view }) => readable(id, view)),
     next_cursor: more ? btoa(`${last.created_at}.${last.id}`) : null,
   };
 }
 
-/** Jobs that should have ended by now, and intents whose object was never made. */
-export async function overdueJobs(db: D1Database, now: number): Promise<OverdueRow[]> {
+/**
+ * Jobs that have not ended and of which nothing was heard for a while; those whose object was never
+ * made are among them. In no order, so that none can stand in the way of the others for ever.
+ */
+export async function quietJobs(db: D1Database, now: number): Promise<QuietRow[]> {
   const { results } = await db
     .prepare(
       `SELECT id, tenant, request_hash, request FROM export_jobs
-       WHERE completed_at IS NULL AND (deadline_at < ?1 OR (rev = 0 AND created_at < ?2))
-       ORDER BY deadline_at LIMIT 50`,
+       WHERE completed_at IS NULL AND updated_at < ? ORDER BY random() LIMIT 100`,
     )
-    .bind(now, now - 60_000)
+    .bind(now - QUIET_MS)
     .all();
-  return v.parse(v.array(OverdueRow), results);
+  return v.parse(v.array(QuietRow), results);
+}
+
+/** A stored view, or nothing when it was written by a version that knew more than this one. */
+function readable(id: string, view: string): ExportJob[] {
+  const parsed = v.safeParse(View, view);
+  if (parsed.success) return [parsed.output];
+  logError('unreadable view', { job: id });
+  return [];
 }
 
 function decodeCursor(cursor: string): { createdAt: number; id: string } {
@@ -119,7 +152,7 @@ async function reachable<T>(query: Promise<T>): Promise<T> {
   try {
     return await query;
   } catch (error) {
-    console.error(JSON.stringify({ level: 'error', msg: 'd1', error: String(error) }));
+    logError('d1', { error: String(error) });
     throw new Refusal('database_unavailable');
   }
 }

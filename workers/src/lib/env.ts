@@ -11,6 +11,7 @@ declare global {
       VIDEOS: R2Bucket;
       DEVELOPMENT?: string;
       SIGNING_KEYS?: string;
+      ID_KEY?: string;
       API_KEY?: string;
       PUBLIC_URL?: string;
       ALLOWED_ORIGINS?: string;
@@ -58,6 +59,8 @@ const Settings = v.pipe(
     DEVELOPMENT: v.optional(v.literal('1')),
     API_KEY: v.optional(v.pipe(v.string(), v.minLength(32))),
     SIGNING_KEYS: SigningKeys,
+    /** Marks job ids as made here. Never rotated: with another key every job is unknown. */
+    ID_KEY: v.pipe(v.string(), v.regex(/^[0-9a-f]{64,}$/)),
     /** Where this server is reached from outside: renderers call back there. */
     PUBLIC_URL: Url,
     RUNPOD_ENDPOINT_URL: Url,

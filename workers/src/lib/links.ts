@@ -1,3 +1,4 @@
+import type { ExportJob } from '@export-jobs/protocol';
 import type { Settings } from './env.ts';
 import { signToken } from './tokens.ts';
 
@@ -14,4 +15,10 @@ export function downloadUrl(settings: Settings): (key: string) => string {
     const token = signToken(settings.SIGNING_KEYS, 'download', { k: key, exp });
     return `${origin}/api/videos/download/${encodeURIComponent(key)}?token=${token}`;
   };
+}
+
+/** Links expire, so those of a stored view are made anew. */
+export function relink(job: ExportJob, settings: Settings): ExportJob {
+  if (job.status !== 'complete') return job;
+  return { ...job, output_url: downloadUrl(settings)(job.output_video_key) };
 }

@@ -1,4 +1,5 @@
 import { CONTENT_TYPE_OF } from '@export-jobs/protocol';
+import { logError } from './log.ts';
 import { lastByte, rangeOf } from './range.ts';
 import { Refusal, refuse } from './respond.ts';
 
@@ -7,6 +8,11 @@ const TYPE_OF_EXTENSION: Readonly<Record<string, string>> = CONTENT_TYPE_OF;
 /** Where an upload lives. */
 export function inputKey(tenant: string, uploadId: string): string {
   return `in/${tenant}/${uploadId}`;
+}
+
+/** Whether a key is of somebody's upload, which no output may be. */
+export function isInputKey(key: string): boolean {
+  return key.startsWith('in/');
 }
 
 /** Where one owner of one attempt may write, once. */
@@ -27,7 +33,7 @@ export async function reach<T>(operation: Promise<T>): Promise<T> {
     return await operation;
   } catch (error) {
     if (error instanceof Refusal) throw error;
-    console.error(JSON.stringify({ level: 'error', msg: 'r2', error: String(error) }));
+    logError('r2', { error: String(error) });
     throw new Refusal('storage_unavailable');
   }
 }
@@ -47,27 +53,30 @@ export async function serveObject(
   const headers = headersOf(head);
   const early = precondition(request, head, headers);
   if (early) return early;
+  headers.set('content-length', `${head.size}`);
+  // Ranges are for GET alone.
+  if (request.method === 'HEAD' || head.size === 0) return new Response(null, { headers });
   const range = rangeOf(request.headers, head.httpEtag, head.size);
   if (range === 'unsatisfiable') {
     return refuse('range_not_satisfiable', {}, { 'content-range': `bytes */${head.size}` });
   }
-  headers.set('content-length', `${range ? range.length : head.size}`);
-  if (range) headers.set('content-range', `bytes ${range.offset}-${lastByte(range)}/${head.size}`);
-  const status = range ? 206 : 200;
-  if (request.method === 'HEAD' || head.size === 0) return new Response(null, { status, headers });
+  if (range) {
+    headers.set('content-length', `${range.length}`);
+    headers.set('content-range', `bytes ${range.offset}-${lastByte(range)}/${head.size}`);
+  }
   const options = { onlyIf: { etagMatches: head.etag }, ...(range && { range }) };
   const object = await reach(bucket.get(key, options));
   // Replaced between the two reads: saying so beats serving a mixture.
-  return object && 'body' in object
-    ? new Response(object.body, { status, headers })
-    : refuse('source_changed');
+  if (!object || !('body' in object)) return refuse('source_changed');
+  return new Response(object.body, { status: range ? 206 : 200, headers });
 }
 
 /** The answer that a condition of the request asks for, or null to go on. */
 function precondition(request: Request, object: R2Object, headers: Headers): Response | null {
   const match = request.headers.get('if-match');
   if (match !== null && !listsTag(match, object.httpEtag)) return refuse('source_changed');
-  const noneMatch = request.headers.get('if-none-match');
+  // Only here are weak tags as good as strong ones.
+  const noneMatch = request.headers.get('if-none-match')?.replaceAll('W/', '') ?? null;
   if (noneMatch === null || !listsTag(noneMatch, object.httpEtag)) return null;
   return new Response(null, { status: 304, headers });
 }
@@ -99,5 +108,5 @@ function disposition(name: string): string {
 }
 
 function listsTag(list: string, etag: string): boolean {
-  return list === '*' || list.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
+  return list === '*' || list.split(',').some((tag) => tag.trim() === etag);
 }

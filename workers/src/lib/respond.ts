@@ -33,5 +33,10 @@ export function refuse(
   headers: Record<string, string> = {},
 ): Response {
   const body = problem(code, extra);
-  return json(body, body.status, { 'content-type': 'application/problem+json', ...headers });
+  return json(body, body.status, {
+    'content-type': 'application/problem+json',
+    ...(body.status === 401 && { 'www-authenticate': 'Bearer' }),
+    ...(body.status === 426 && { upgrade: 'websocket' }),
+    ...headers,
+  });
 }

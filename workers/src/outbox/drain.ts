@@ -41,9 +41,10 @@ export interface OutboxPorts {
 export const EFFECT_TIMEOUT_MS = 15_000;
 /** Longer than the timeout, so that a retry cannot overlap what it repeats. */
 export const LEASE_MS = 20_000;
-const BACKOFF_CAP_MS = 300_000;
+/** Also how long the other side may be back before the outbox notices, ms. */
+const BACKOFF_CAP_MS = 60_000;
 /** With this back-off about two days. */
-const MAX_TRIES = 600;
+const MAX_TRIES = 3000;
 
 /** Carries out the items at hand and then all that is due, until nothing is. Never rejects. */
 export async function drainOutbox(ports: OutboxPorts, leased: OutboxItem[] = []): Promise<void> {
@@ -73,6 +74,6 @@ async function attempt(item: OutboxItem, ports: OutboxPorts): Promise<void> {
 }
 
 function backoff(tries: number, random: number): number {
-  const cap = Math.min(BACKOFF_CAP_MS, 2 * LEASE_MS * 2 ** tries);
+  const cap = Math.min(BACKOFF_CAP_MS, 2 * LEASE_MS * 2 ** Math.min(tries, 10));
   return cap / 2 + (random * cap) / 2;
 }

@@ -26,8 +26,8 @@ export async function perform(key: string, context: EffectContext): Promise<void
   if (key.startsWith('stop:')) {
     return within((signal) => stopRemote(key.slice('stop:'.length), settings, signal));
   }
-  // A job that was cancelled or claimed meanwhile needs no hand-over any more.
-  if (key !== 'dispatch' || job.state !== 'dispatching') return;
+  // An attempt that was cancelled, claimed or replaced meanwhile needs no hand-over any more.
+  if (job.state !== 'dispatching' || key !== `dispatch:${job.attempt}`) return;
   const remoteId = await within((signal) => dispatch(job, settings, signal));
   const { attempt } = job;
   context.apply(

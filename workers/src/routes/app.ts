@@ -4,6 +4,7 @@ import { cors } from 'hono/cors';
 import { isAllowedOrigin } from '../lib/auth.ts';
 import { NotConfigured, settingsOf } from '../lib/env.ts';
 import type { Env } from '../lib/env.ts';
+import { logError } from '../lib/log.ts';
 import { Refusal, json, refuse } from '../lib/respond.ts';
 import { callJob, jobStatus } from './callbacks.ts';
 import { cancelJob, createJob, listJobs, showJob } from './jobs.ts';
@@ -51,9 +52,7 @@ app.notFound(() => refuse('not_found'));
 app.onError((error, c) => {
   if (error instanceof Refusal) return refuse(error.code, error.extra);
   if (error instanceof NotConfigured) return refuse('not_configured', { detail: error.message });
-  console.error(
-    JSON.stringify({ level: 'error', msg: 'unhandled', path: c.req.path, error: error.stack }),
-  );
+  logError('unhandled', { path: c.req.path, error: error.stack });
   return refuse('internal_error');
 });
 

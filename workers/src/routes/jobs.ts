@@ -1,13 +1,13 @@
 import { CreateRequest, ListQuery } from '@export-jobs/protocol';
-import type { ExportJob, ExportOptions } from '@export-jobs/protocol';
+import type { ExportJob } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { checkJobId, ownerOf, viewerOf } from '../lib/auth.ts';
 import { parseOr, readBody } from '../lib/body.ts';
 import { settingsOf } from '../lib/env.ts';
 import type { Env, Settings } from '../lib/env.ts';
 import { derivedId, jobId, randomId } from '../lib/ids.ts';
-import { archivedJob, insertIntent, listPage } from '../lib/d1.ts';
-import { downloadUrl } from '../lib/links.ts';
+import { archivedJob, insertIntent, knownJob, listPage } from '../lib/d1.ts';
+import { relink } from '../lib/links.ts';
 import { objectOf } from '../lib/object.ts';
 import { inputKey, reach } from '../lib/r2.ts';
 import { Refusal, json } from '../lib/respond.ts';
@@ -23,15 +23,41 @@ export async function createJob(c: Ctx): Promise<Response> {
   const tenant = ownerOf(c.req.raw, settings);
   const bare = await bareId(tenant, c.req.header('idempotency-key'));
   const body = await readBody(c.req.raw, CreateRequest);
-  const id = jobId(settings.SIGNING_KEYS, bare);
-  const request = await requestOf(c.env, tenant, body);
-  const requestHash = await derivedId(JSON.stringify(request));
-  await insertIntent(c.env.DB, { id, tenant, request, requestHash }, settings.POLICY.job_ms);
-  const answer = await objectOf(c.env, id).create(tenant, request, requestHash);
-  if (!answer.ok) throw new Refusal(answer.code, answer.extra);
+  const id = jobId(settings.ID_KEY, bare);
+  const requestHash = await derivedId(JSON.stringify(body));
+  const job =
+    (await repeated(c.env, id, requestHash, tenant)) ??
+    (await create(c.env, settings, { id, tenant, requestHash }, body));
   const exp = Date.now() + VIEWER_TOKEN_MS;
   const viewer_token = signToken(settings.SIGNING_KEYS, 'view', { j: id, exp });
-  return json({ job: answer.body.job, viewer_token }, 201, { location: `/api/jobs/${id}` });
+  const location = `/api/jobs/${id}`;
+  return json({ job: relink(job, settings), viewer_token }, 201, { location });
+}
+
+/** The job that this request has made before, though its object and input may be gone by now. */
+async function repeated(
+  env: Env,
+  id: string,
+  requestHash: string,
+  tenant: string,
+): Promise<ExportJob | null> {
+  const known = await knownJob(env.DB, id);
+  if (known && known.requestHash !== requestHash) throw new Refusal('idempotency_conflict');
+  if (!known || known.rev === 0) return null;
+  return (await objectOf(env, id).view(tenant)) ?? archivedJob(env.DB, id, tenant);
+}
+
+async function create(
+  env: Env,
+  settings: Settings,
+  job: { id: string; tenant: string; requestHash: string },
+  body: CreateRequest,
+): Promise<ExportJob> {
+  const request = await requestOf(env, job.tenant, body);
+  await insertIntent(env.DB, { ...job, request }, settings.POLICY.job_ms);
+  const answer = await objectOf(env, job.id).create(job.tenant, request, job.requestHash);
+  if (!answer.ok) throw new Refusal(answer.code, answer.extra);
+  return answer.body.job;
 }
 
 /** `GET /api/jobs/:id`: from the object, or from D1 once the object has been forgotten. */
@@ -76,18 +102,12 @@ async function bareId(tenant: string, key: string | undefined): Promise<string> 
 async function requestOf(
   env: Env,
   tenant: string,
-  body: { input: { upload_id: string }; options: ExportOptions },
-) {
+  body: CreateRequest,
+): Promise<Parameters<typeof insertIntent>[1]['request']> {
   const key = inputKey(tenant, body.input.upload_id);
   const object = await reach(env.VIDEOS.head(key));
   if (!object) throw new Refusal('input_not_found');
   const filename = object.customMetadata?.['filename'] ?? 'video';
   const input = { key, etag: object.etag, size: object.size, filename };
   return { input, options: body.options };
-}
-
-/** Links expire, so those of a stored view are made anew. */
-function relink(job: ExportJob, settings: Settings): ExportJob {
-  if (job.status !== 'complete') return job;
-  return { ...job, output_url: downloadUrl(settings)(job.output_video_key) };
 }
