@@ -53,6 +53,8 @@ export interface ExportClient {
   /** One page, newest first. */
   listExports(options?: ListOptions): Promise<ListReply>;
   cancelExport(id: string): Promise<ExportJob>;
+  /** A new job like one that failed or was cancelled; asking twice gives the same one. */
+  retryExport(id: string): Promise<CreateReply>;
   /** Where a finished job's file is. */
   downloadUrl(job: { output_url: string }): string;
 }
@@ -100,6 +102,10 @@ export function createClient(config: ClientConfig = {}): ExportClient {
     async cancelExport(id) {
       const call = { method: 'POST', jobId: id } as const;
       return (await http.callSafely(`${pathOf(id)}/cancel`, isJobReply, call)).job;
+    },
+    retryExport(id) {
+      const call = { method: 'POST', jobId: id } as const;
+      return http.callSafely(`${pathOf(id)}/retry`, isCreateReply, call);
     },
     downloadUrl: (job) => http.link(job.output_url),
   };

@@ -6,6 +6,8 @@ const base = {
   filename: 'clip.mp4',
   input_size: 1000,
   options: null,
+  upload_id: null,
+  retry_of: null,
   created_at: 1,
   updated_at: 1,
   started_at: 1,

@@ -50,7 +50,8 @@ export const ClaimReply = v.object({
   options: KnownOptions,
   /** `GET source.url` with the same bearer token; ranges and `If-Match: etag` are honoured. */
   source: v.object({ url: v.string(), size: Count, etag: v.string(), filename: v.string() }),
-  /** `PUT output.url` with the same bearer token, Content-Length and `X-Content-SHA256` (hex). */
+  /** `PUT output.url` with the same bearer token, Content-Length, and the manifest as JSON in
+   * `X-Export-Manifest`. */
   output: v.object({ url: v.string(), key: v.string(), content_type: v.string() }),
 });
 export type ClaimReply = v.InferOutput<typeof ClaimReply>;

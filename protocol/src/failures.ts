@@ -5,7 +5,7 @@
  * says that the renderer's reason is worth adding.
  */
 interface FailureRule {
-  readonly retry: 'never' | 'attempt' | 'platform';
+  readonly retry: 'never' | 'attempt' | 'platform' | 'outage';
   readonly sentence: string;
   readonly explained?: true;
 }
@@ -40,14 +40,15 @@ export const FAILURES = {
   out_of_memory: { retry: 'attempt', sentence: 'The renderer ran out of memory.' },
   disk_full: { retry: 'attempt', sentence: 'The renderer ran out of disk space.' },
   output_rejected: { retry: 'attempt', sentence: 'The rendered file did not pass its checks.' },
-  source_fetch_failed: { retry: 'attempt', sentence: 'The renderer could not read the upload.' },
-  upload_failed: { retry: 'attempt', sentence: 'The rendered file could not be stored.' },
   attempt_timeout: { retry: 'attempt', sentence: 'This attempt took too long.' },
   // The platform lost the attempt: a budget of its own, so that a bad host costs the user nothing.
   renderer_lost: { retry: 'platform', sentence: 'The renderer went silent.' },
   renderer_shutdown: { retry: 'platform', sentence: 'The renderer was shut down.' },
   start_timeout: { retry: 'platform', sentence: 'No renderer picked the job up in time.' },
   dispatch_failed: { retry: 'platform', sentence: 'The render service did not take the job.' },
+  // Storage was away: tried again for as long as an outage may last.
+  source_fetch_failed: { retry: 'outage', sentence: 'The renderer could not read the upload.' },
+  upload_failed: { retry: 'outage', sentence: 'The rendered file could not be stored.' },
   job_timeout: { retry: 'never', sentence: 'The export took longer than it may.' },
 } as const satisfies Record<string, FailureRule>;
 

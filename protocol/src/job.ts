@@ -45,8 +45,12 @@ const base = {
   max_attempts: Count,
   /** `attempt - 1`. */
   retry_count: Count,
+  /** The failed job that this one repeats. */
+  retry_of: v.optional(v.nullable(v.string()), null),
   /** The sequence number of the job's last event; a cursor for every way of watching. */
   seq: Count,
+  /** The upload that it is made from. */
+  upload_id: v.optional(v.nullable(v.string()), null),
   /** Name of the source file as the user knows it. */
   filename: v.nullable(v.string()),
   input_size: v.nullable(Count),

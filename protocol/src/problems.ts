@@ -22,6 +22,10 @@ export const PROBLEMS = {
   file_not_found: { status: 404, title: 'There is no such file.' },
   method_not_allowed: { status: 405, title: 'This address does not take this method.' },
   cancel_conflict: { status: 409, title: 'The job has already ended in another way.' },
+  retry_conflict: {
+    status: 409,
+    title: 'Only a job that failed or was cancelled can be repeated.',
+  },
   idempotency_conflict: { status: 409, title: 'This id or key was used for a different request.' },
   upload_exists: { status: 409, title: 'This upload is already finished.' },
   stale_attempt: { status: 409, title: 'This attempt is no longer the current one.', stop: true },

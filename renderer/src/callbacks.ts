@@ -84,7 +84,7 @@ export class Channel {
     this.#reportMs = claim.next_report_ms;
     this.#log = log;
     this.#patience = patience;
-    this.#renewLease();
+    this.#renewLease(Date.now());
     this.#reporting = this.#keepReporting();
   }
 
@@ -161,6 +161,7 @@ export class Channel {
 
   async #sendReport(report: Report): Promise<boolean> {
     const { epoch, seq } = { epoch: this.#epoch, seq: this.#nextSeq() };
+    const sentAt = Date.now();
     try {
       const signal = AbortSignal.any([this.signal, this.#closed.signal]);
       const reply = await call(
@@ -172,7 +173,7 @@ export class Channel {
       );
       this.#leaseMs = reply.lease_ms ?? this.#leaseMs;
       this.#reportMs = reply.next_report_ms ?? this.#reportMs;
-      this.#renewLease();
+      this.#renewLease(sentAt);
       return true;
     } catch (error) {
       if (this.#closed.signal.aborted) return false;
@@ -182,10 +183,12 @@ export class Channel {
     }
   }
 
-  #renewLease(): void {
+  /** Runs from the sending, so that it ends before the server's, which runs from the receipt. */
+  #renewLease(from: number): void {
     clearTimeout(this.#leaseTimer);
     // Unreferenced: it must not keep a process alive whose job is over.
-    this.#leaseTimer = setTimeout(() => this.#lost.abort(new LeaseLost()), 2 * this.#leaseMs);
+    const leftMs = Math.max(0, from + this.#leaseMs - Date.now());
+    this.#leaseTimer = setTimeout(() => this.#lost.abort(new LeaseLost()), leftMs);
     this.#leaseTimer.unref();
   }
 

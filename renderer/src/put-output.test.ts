@@ -6,10 +6,18 @@ import { join } from 'node:path';
 import { problem, type ProblemCode } from '@export-jobs/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RenderFailure } from './failure.ts';
-import { putOutput, sha256Of } from './put-output.ts';
+import { putOutput } from './put-output.ts';
 import { Fenced } from './server-reply.ts';
 
 const BYTES = randomBytes(2_000_000);
+const MANIFEST = {
+  size: BYTES.length,
+  sha256: createHash('sha256').update(BYTES).digest('hex'),
+  width: 2,
+  height: 2,
+  duration_ms: 1000,
+  frames: 25,
+};
 const cleanup: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const undo of cleanup.splice(0)) await undo();
@@ -36,8 +44,7 @@ async function putTo(answer: (request: IncomingMessage, response: ServerResponse
     output: { url: `http://127.0.0.1:${port}/output`, content_type: 'video/mp4' },
     token: 't',
     path,
-    size: BYTES.length,
-    sha256: await sha256Of(path, signal),
+    manifest: MANIFEST,
     signal,
     retryMs: 5,
     onBytes: (bytes) => sent.push(bytes),
@@ -63,7 +70,7 @@ describe('storing the output', () => {
       authorization: 'Bearer t',
       'content-length': '2000000',
       'content-type': 'video/mp4',
-      'x-content-sha256': createHash('sha256').update(BYTES).digest('hex'),
+      'x-export-manifest': JSON.stringify(MANIFEST),
     });
     expect(sent.at(-1)).toBe(BYTES.length);
   });

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { request as requestHttp, type IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { finished, pipeline } from 'node:stream/promises';
-import type { ClaimReply } from '@export-jobs/protocol';
+import type { ClaimReply, OutputManifest } from '@export-jobs/protocol';
 import { RenderFailure } from './failure.ts';
 import { backoff, pause } from './runpod/pause.ts';
 import { Fenced, refusalOf, Refused, Unreachable } from './server-reply.ts';
@@ -16,9 +16,8 @@ export interface PutOutputOptions {
   readonly output: Pick<ClaimReply['output'], 'url' | 'content_type'>;
   readonly token: string;
   readonly path: string;
-  /** Bytes. */
-  readonly size: number;
-  readonly sha256: string;
+  /** Stored with the file, and compared with it by the server. */
+  readonly manifest: OutputManifest;
   readonly signal: AbortSignal;
   /** Called with the bytes sent so far in this try. */
   readonly onBytes?: (bytes: number) => void;
@@ -65,7 +64,7 @@ async function put(options: PutOutputOptions): Promise<void> {
 }
 
 /** One request. A refusal that comes before the body is through is heard, not lost in a reset. */
-async function exchange({ output, token, path, size, sha256, signal, onBytes }: PutOutputOptions) {
+async function exchange({ output, token, path, manifest, signal, onBytes }: PutOutputOptions) {
   const url = new URL(output.url);
   const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, {
     method: 'PUT',
@@ -74,8 +73,8 @@ async function exchange({ output, token, path, size, sha256, signal, onBytes }: 
     headers: {
       authorization: `Bearer ${token}`,
       'content-type': output.content_type,
-      'content-length': size,
-      'x-content-sha256': sha256,
+      'content-length': manifest.size,
+      'x-export-manifest': JSON.stringify(manifest),
     },
   });
   request.once('timeout', () => request.destroy(new Unreachable('the upload does not move')));

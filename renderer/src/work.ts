@@ -56,10 +56,9 @@ export async function doWork(work: Work): Promise<OutputManifest> {
   const probe = await probeInput(ffmpeg.tools, folder, signal);
   const { plan, output } = await render(work, progress, probe);
   log('info', 'rendered', { encoder: plan.encoder, frames: output.frames, bytes: output.size });
-  const sha256 = await upload(work, progress, output);
+  const manifest = await upload(work, progress, output);
   progress.move('verifying', 0);
-  const { size, width, height, frames, durationMs } = output;
-  return { size, sha256, width, height, duration_ms: durationMs, frames };
+  return manifest;
 }
 
 async function download(work: Work, progress: WorkProgress): Promise<void> {
@@ -110,22 +109,25 @@ function guessOf(plan: Plan, { video, duration }: Probe): number {
   return guessSeconds(plan.encoder, readPixels, plan.frames * plan.width * plan.height);
 }
 
-async function upload(work: Work, progress: WorkProgress, output: VerifiedOutput): Promise<string> {
-  const { path, size } = output;
+async function upload(
+  work: Work,
+  progress: WorkProgress,
+  { path, size, width, height, frames, durationMs }: VerifiedOutput,
+): Promise<OutputManifest> {
   progress.expect('uploading', size / NETWORK_RATE + 0.1);
   progress.move('uploading', 0);
   const sha256 = await sha256Of(path, work.signal);
+  const manifest = { size, sha256, width, height, duration_ms: durationMs, frames };
   await putOutput({
     output: work.claimed.output,
     token: work.token,
     path,
-    size,
-    sha256,
+    manifest,
     signal: work.signal,
     ...retries(work),
     onBytes: (bytes) => progress.move('uploading', bytes / size),
   });
-  return sha256;
+  return manifest;
 }
 
 function retries({ timing: { retryMs } }: Work): { retryMs?: number } {

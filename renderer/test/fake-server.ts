@@ -7,12 +7,15 @@ import {
   CompleteBody,
   ErrorBody,
   ExportOptions,
+  OutputManifest,
   problem,
   ProgressBody,
   type ProblemCode,
   type ExportOptionsInput,
 } from '@export-jobs/protocol';
 import * as v from 'valibot';
+
+const Manifest = v.pipe(v.string(), v.parseJson(), OutputManifest);
 
 export interface FakeServerOptions {
   readonly source: Buffer;
@@ -92,7 +95,7 @@ export async function startFakeServer(setup: FakeServerOptions) {
 
   function store(request: IncomingMessage, raw: Buffer, response: ServerResponse): void {
     const sha256 = createHash('sha256').update(raw).digest('hex');
-    const said = request.headers['x-content-sha256'];
+    const { sha256: said } = v.parse(Manifest, request.headers['x-export-manifest']);
     if (stored.length > 0) refuse(response, 'output_exists');
     else if (said !== sha256 || Number(request.headers['content-length']) !== raw.length) {
       refuse(response, 'upload_mismatch');

@@ -150,6 +150,59 @@ describe('GET /api/jobs', () => {
   });
 });
 
+describe('POST /api/jobs/{id}/retry', () => {
+  const retry = (id: string) => call(`/api/jobs/${id}/retry`, { method: 'POST' });
+
+  it('makes one new job of a failed one, however often it is asked', async () => {
+    const job = await createJob({ container: 'webm' });
+    const renderer = new FakeRenderer(await ticketOf(job.id));
+    await renderer.claim();
+    expect(await problemOf(await retry(job.id))).toMatchObject({ code: 'retry_conflict' });
+    await renderer.error('input_invalid');
+    const replies = await Promise.all([retry(job.id), retry(job.id)]);
+    const [one, two] = await Promise.all(
+      replies.map(async (reply) => v.parse(CreateReply, await reply.json()).job),
+    );
+    expect(one).toMatchObject({ retry_of: job.id, attempt: 1, options: { container: 'webm' } });
+    expect(two?.id).toBe(one?.id);
+    expect(one?.id).not.toBe(job.id);
+    expect(await getJob(job.id)).toMatchObject({ status: 'error' });
+  });
+
+  it('knows no job that nobody made', async () => {
+    expect((await retry('nobody')).status).toBe(404);
+  });
+});
+
+describe('GET /api/jobs/{id}/events', () => {
+  it('lists every change of state in order, and no link', async () => {
+    const job = await createJob();
+    const renderer = new FakeRenderer(await ticketOf(job.id));
+    await renderer.claim();
+    await renderer.progress(50);
+    await renderer.putOutput('file');
+    await renderer.complete('file');
+    const text = await (await call(`/api/jobs/${job.id}/events`)).text();
+    const Line = v.pipe(
+      v.string(),
+      v.parseJson(),
+      v.object({ seq: v.number(), happening: v.string() }),
+    );
+    const lines = text
+      .trim()
+      .split('\n')
+      .map((line) => v.parse(Line, line));
+    expect(lines.map(({ happening }) => happening)).toEqual([
+      'created',
+      'dispatched',
+      'claimed',
+      'complete',
+    ]);
+    expect(text).not.toContain('token=');
+    expect((await call('/api/jobs/nobody/events')).status).toBe(404);
+  });
+});
+
 describe('addresses', () => {
   it.each([
     ['DELETE', '/api/jobs', 'GET, POST'],

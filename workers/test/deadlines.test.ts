@@ -57,7 +57,7 @@ describe('a silent renderer', () => {
     const { job } = await rendering();
     const viewer = await Viewer.open(job.id);
     await evict(job.id);
-    later(46_000);
+    later(91_000);
     await runDurableObjectAlarm(stubOf(job.id));
     const told = await until(() => viewer.events.find((m) => m.job.attempt === 2));
     expect(told.job).toMatchObject({ status: 'pending', last_failure: { code: 'renderer_lost' } });
@@ -72,7 +72,7 @@ describe('a silent renderer', () => {
   it('is noticed on the next touch, though the alarm never came', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const { job, renderer } = await rendering();
-    later(46_000);
+    later(91_000);
     expect(await problemOf(await renderer.progress(50))).toMatchObject({ code: 'stale_attempt' });
     expect(await getJob(job.id)).toMatchObject({ status: 'pending', attempt: 2 });
   });
@@ -83,9 +83,10 @@ describe('a silent renderer', () => {
     await until(async () => (await armedAt(job.id)) !== null);
     later(21_000);
     await runDurableObjectAlarm(stubOf(job.id));
-    const armed = await armedAt(job.id);
-    later(10_000);
     await renderer.progress(10);
+    const armed = await armedAt(job.id);
+    later(5000);
+    await renderer.progress(11);
     expect(await armedAt(job.id)).toBe(armed);
     later(20_000);
     await runDurableObjectAlarm(stubOf(job.id));
@@ -175,7 +176,7 @@ describe('an alarm that fails', () => {
   it('does not reject, and is tried again after a while, not at once', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const { job } = await rendering();
-    later(46_000);
+    later(91_000);
     await runInDurableObject(stubOf(job.id), (_, state) => {
       state.storage.sql.exec('ALTER TABLE events RENAME TO away');
     });
@@ -299,6 +300,56 @@ describe('what must happen elsewhere', () => {
   });
 });
 
+describe('a renderer that dies after its upload', () => {
+  it('has not worked for nothing: the job takes the file that it left (I12)', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { job, renderer } = await rendering();
+    await renderer.putOutput('finished');
+    await evict(job.id);
+    later(91_000);
+    await runDurableObjectAlarm(stubOf(job.id));
+    const done = await until(async () => {
+      const seen = await getJob(job.id);
+      return seen.status === 'complete' ? seen : null;
+    });
+    expect(done).toMatchObject({ verified: true, output: { size: 8, frames: 24 } });
+    expect(await textOf(await call(urlOf(done)))).toBe('finished');
+    expect(provider.tickets).toHaveLength(1);
+  });
+
+  it('waits for R2 if that is away, and takes it from the attempt that follows', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { job, renderer } = await rendering();
+    await renderer.putOutput('finished');
+    const head = vi.spyOn(env.VIDEOS, 'head').mockRejectedValue(new Error('away'));
+    later(91_000);
+    await runDurableObjectAlarm(stubOf(job.id));
+    later(3000);
+    await runDurableObjectAlarm(stubOf(job.id));
+    const second = new FakeRenderer(await ticketOf(job.id, 2));
+    await second.claim();
+    head.mockRestore();
+    later(MINUTE);
+    await runDurableObjectAlarm(stubOf(job.id));
+    await until(async () => (await getJob(job.id)).status === 'complete');
+    expect(await problemOf(await second.progress(50))).toMatchObject({ code: 'job_finished' });
+    await until(() => provider.stopped.includes(second.id));
+  });
+
+  it('leaves nothing behind when another attempt wins', async () => {
+    const { job, renderer } = await rendering();
+    await renderer.putOutput('first');
+    await renderer.error('encoder_failed');
+    const second = new FakeRenderer(await ticketOf(job.id, 2));
+    await second.claim();
+    await second.putOutput('second');
+    await second.complete('second');
+    const left = () => env.VIDEOS.list({ prefix: `out/default/${job.id}/` });
+    await until(async () => (await left()).objects.length === 1);
+    expect(await textOf(await call(urlOf(await getJob(job.id))))).toBe('second');
+  });
+});
+
 describe('the end of life (I22, S27)', () => {
   it('the same create again makes no second job, though object and input are gone', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
@@ -322,6 +373,7 @@ describe('the end of life (I22, S27)', () => {
     await renderer.putOutput('file');
     await renderer.complete('file');
     const before = await getJob(job.id);
+    const log = await (await call(`/api/jobs/${job.id}/events`)).text();
     await until(() =>
       env.DB.prepare("SELECT 1 FROM export_jobs WHERE id = ? AND status = 'complete'")
         .bind(job.id)
@@ -339,6 +391,7 @@ describe('the end of life (I22, S27)', () => {
     expect(after).toEqual({ ...before, output_url: urlOf(after) });
     expect(await textOf(await call(urlOf(after)))).toBe('file');
     expect((await call(`/api/jobs/${job.id}/cancel`, { method: 'POST' })).status).toBe(409);
+    expect(await (await call(`/api/jobs/${job.id}/events`)).text()).toBe(log);
     const viewer = await Viewer.open(job.id);
     await viewer.last('complete');
     expect(viewer.heard.map(({ type }) => type)).toEqual(['status', 'complete']);

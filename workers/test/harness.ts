@@ -183,7 +183,7 @@ export class FakeRenderer {
       headers: {
         ...this.auth,
         'content-length': String(bytes.length),
-        'x-content-sha256': await sha256(bytes),
+        'x-export-manifest': JSON.stringify(await this.manifest(bytes)),
       },
     });
   }

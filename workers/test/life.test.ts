@@ -220,19 +220,28 @@ describe('complete means that the file is there (I12, S15)', () => {
     expect((await renderer.complete(FILE)).status).toBe(200);
   });
 
-  it('an output is written once, and only with the checksum that was announced', async () => {
+  it('an output is written once, and only with the manifest that fits it', async () => {
     const { renderer } = await claimed();
     const path = new URL(renderer.claimed?.output.url ?? '').pathname;
-    const put = (headers: Record<string, string>) =>
+    const put = (manifest: object | null) =>
       call(path, {
         method: 'PUT',
         body: FILE,
-        headers: { ...renderer.auth, 'content-length': String(FILE.length), ...headers },
+        headers: {
+          ...renderer.auth,
+          'content-length': String(FILE.length),
+          ...(manifest && { 'x-export-manifest': JSON.stringify(manifest) }),
+        },
       });
-    expect((await put({})).status).toBe(422);
-    expect(await problemOf(await put({ 'x-content-sha256': '00'.repeat(32) }))).toMatchObject({
-      code: 'upload_mismatch',
-    });
+    const manifest = await renderer.manifest(FILE);
+    for (const wrong of [
+      null,
+      {},
+      { ...manifest, size: 1 },
+      { ...manifest, sha256: '00'.repeat(32) },
+    ]) {
+      expect(await problemOf(await put(wrong))).toMatchObject({ code: 'upload_mismatch' });
+    }
     expect((await renderer.putOutput(FILE)).status).toBe(200);
     expect(await problemOf(await renderer.putOutput('something else'))).toMatchObject({
       code: 'output_exists',
@@ -243,7 +252,7 @@ describe('complete means that the file is there (I12, S15)', () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const { job, renderer } = await claimed();
     await renderer.putOutput(FILE);
-    vi.setSystemTime(Date.now() + 40_000);
+    vi.setSystemTime(Date.now() + 80_000);
     const head = env.VIDEOS.head.bind(env.VIDEOS);
     vi.spyOn(env.VIDEOS, 'head').mockImplementation(async (key) => {
       vi.setSystemTime(Date.now() + 30_000);

@@ -86,7 +86,10 @@ function Player({ job }: { job: Complete }) {
 }
 
 export function EndedPanel(props: { job: EndedJob; bench: Bench; memory: Memory | null }) {
-  const { job, bench, memory } = props;
+  const { job, bench } = props;
+  // Of an export that another browser made, only the upload is known.
+  const upload = job.upload_id ? { uploadId: job.upload_id, facts: null, strip: null } : null;
+  const memory = props.memory ?? upload;
   const again = () => {
     const source = memory && sourceOfMemory(job.filename, job.input_size, memory);
     const loaded = bench.source?.uploadId === memory?.uploadId ? bench.source : source;

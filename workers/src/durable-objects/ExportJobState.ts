@@ -1,5 +1,6 @@
 import { DurableObject } from 'cloudflare:workers';
 import type { ExportJob } from '@export-jobs/protocol';
+import { brokenInvariants } from '../job/invariants.ts';
 import { isEnded } from '../job/job.ts';
 import type { JobRequest } from '../job/job.ts';
 import { transition } from '../job/machine.ts';
@@ -11,6 +12,7 @@ import { settingsOf } from '../lib/env.ts';
 import type { Env, Settings } from '../lib/env.ts';
 import { downloadUrl } from '../lib/links.ts';
 import { logError } from '../lib/log.ts';
+import { archiveKey } from '../lib/r2.ts';
 import { greetingOf, messageOf } from '../lib/messages.ts';
 import type { Answer, Renderer, StatusReply } from '../lib/types.ts';
 import { drainOutbox } from '../outbox/drain.ts';
@@ -20,6 +22,7 @@ import { answerCall, filesOf } from './calls.ts';
 import type { RenderFiles } from './calls.ts';
 import { serveContract } from './http.ts';
 import { JobStore } from './job-store.ts';
+import { outboxPorts } from './outbox-ports.ts';
 import { Viewers, closeBack } from './viewers.ts';
 
 /** How long an alarm that failed waits before it is tried again, ms. */
@@ -71,6 +74,11 @@ export class ExportJobState extends DurableObject {
     if (!job || !view) return { status: 'not_found' };
     const last_heartbeat = job.state === 'running' ? job.heartbeatAt : job.updatedAt;
     return { job: view, connections: this.#viewers.count, last_heartbeat, parked };
+  }
+
+  /** The log of the job as NDJSON, or null as `view`. */
+  log(tenant: string): string | null {
+    return this.view(tenant) === null ? null : this.#store.logLines();
   }
 
   cancel(tenant: string): Answer<{ job: ExportJob }> {
@@ -137,7 +145,14 @@ export class ExportJobState extends DurableObject {
     if (event.type !== 'tick') this.#tick();
     const given = { now: Date.now(), random: Math.random(), policy: this.settings.POLICY };
     const decision = transition(this.#store.job, event, given);
-    if (decision.kind === 'changed') this.#commit(decision);
+    if (decision.kind === 'changed') {
+      const broken = brokenInvariants(this.#store.job, decision.job, given.policy);
+      if (broken.length > 0) {
+        logError('invariant broken', { job: this.name, event: event.type, broken });
+        return { kind: 'refused', code: 'internal_error' };
+      }
+      this.#commit(decision);
+    }
     if (decision.kind === 'unchanged' && decision.effects) {
       this.#start(this.#store.enqueue(decision.effects, given.now));
     }
@@ -186,28 +201,16 @@ export class ExportJobState extends DurableObject {
   }
 
   #drain(items: OutboxItem[]): Promise<void> {
-    const store = this.#store;
-    return drainOutbox(
-      {
-        now: () => Date.now(),
-        random: () => Math.random(),
-        lease: (now, until) => store.lease(now, until),
-        confirm: (item, now) => store.confirm(item, now),
-        postpone: (item, dueAt, reason) => store.postpone(item, dueAt, reason),
-        park: (item, reason) => store.park(item, reason),
-        perform: (item) =>
-          perform(item.key, {
-            job: store.job,
-            view: this.#view(),
-            db: this.env.DB,
-            settings: this.settings,
-            apply: (event) => this.apply(event),
-          }),
-        report: (item, outcome, reason) =>
-          logError(`outbox ${outcome}`, { job: this.name, key: item.key, reason }),
-      },
-      items,
-    );
+    const carryOut = (key: string) =>
+      perform(key, {
+        job: this.#store.job,
+        view: this.#view(),
+        db: this.env.DB,
+        bucket: this.env.VIDEOS,
+        settings: this.settings,
+        apply: (event) => this.apply(event),
+      });
+    return drainOutbox(outboxPorts(this.#store, this.name, carryOut), items);
   }
 
   #greet(socket: WebSocket, since: number | null): void {
@@ -239,6 +242,7 @@ export class ExportJobState extends DurableObject {
     const now = Date.now();
     if (!job || !isEnded(job) || now < purgeAt(job, this.settings.POLICY)) return;
     if (!this.#store.settle(now)) return;
+    await this.bucket.put(archiveKey(job.tenant, job.id), this.#store.logLines());
     for (const socket of this.ctx.getWebSockets()) closeBack(socket, 1000, 'the job is archived');
     await this.#store.purge();
   }

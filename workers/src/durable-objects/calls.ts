@@ -4,7 +4,6 @@ import type {
   ErrorBody,
   Failure,
   InitBody,
-  OutputManifest,
   ProgressBody,
 } from '@export-jobs/protocol';
 import { isEnded } from '../job/job.ts';
@@ -14,6 +13,8 @@ import type { Caller, Decision, EventOf, JobEvent } from '../job/events.ts';
 import { outputContentType, outputFilename } from '../job/project.ts';
 import type { Call } from '../lib/calls.ts';
 import type { Settings } from '../lib/env.ts';
+import { describeOutput, inspectOutput } from '../lib/outputs.ts';
+import type { Inspected } from '../lib/outputs.ts';
 import { isInputKey, outputKey } from '../lib/r2.ts';
 import { cleanText, redact } from '../lib/text.ts';
 import type { Answer, Renderer } from '../lib/types.ts';
@@ -123,7 +124,7 @@ function progress(port: Port, body: ProgressBody, from: Renderer): Answer {
 async function complete(port: Port, body: CompleteBody, from: Renderer): Promise<Answer> {
   const caller = callerOf(body, from);
   if (caller === undefined) return invalid('/epoch', 'epoch is required of a renderer');
-  const claimed = completion(body.output_video_key, null, caller);
+  const claimed = completion(body.output_video_key, caller);
   const foreseen = port.foresee(claimed);
   if (foreseen.kind === 'refused') return refused(foreseen);
   if (foreseen.kind === 'unchanged') return success();
@@ -155,37 +156,27 @@ async function verify(
   const reject = (detail: string) =>
     ({ ok: false, code: 'output_rejected', extra: { detail } }) as const;
   const container = job.request?.options.container ?? 'mp4';
-  const owner = { tenant: job.tenant, jobId: job.id, ...caller };
+  const key = outputKey({ tenant: job.tenant, jobId: job.id, ...caller }, container);
   const { manifest } = body;
   if (!manifest) return reject('A manifest is required.');
-  if (body.output_video_key !== outputKey(owner, container))
-    return reject('Not the key of this attempt.');
-  let object: R2Object | null;
+  if (body.output_video_key !== key) return reject('Not the key of this attempt.');
+  let inspected: Inspected;
   try {
-    object = await port.bucket.head(body.output_video_key);
+    inspected = await inspectOutput(port.bucket, key);
   } catch {
     return { ok: false, code: 'storage_unavailable' };
   }
-  if (!object) return reject('There is no file under this key.');
-  if (object.size !== manifest.size) return reject(`The stored file has ${object.size} bytes.`);
-  const sha256 = object.checksums.toJSON().sha256;
-  if (sha256 !== manifest.sha256) return reject('The stored file has another checksum.');
-  const event = completion(object.key, manifest, caller);
-  const output = {
-    ...event.output,
-    filename: outputFilename(job),
-    container,
-    content_type: outputContentType(job),
-  };
-  return { ok: true, body: { ...event, output, verified: true } };
+  if (!inspected.ok) return reject(inspected.why);
+  const { size, sha256 } = inspected.manifest;
+  if (size !== manifest.size || sha256 !== manifest.sha256) return reject('Not the stored file.');
+  const output = describeOutput(key, outputFilename(job), container, inspected.manifest);
+  return { ok: true, body: { type: 'complete', from: caller, output, verified: true } };
 }
 
-function completion(
-  key: string,
-  manifest: OutputManifest | null,
-  from: Caller,
-): EventOf<'complete'> {
-  const { size, sha256, width, height, duration_ms, frames } = manifest ?? {
+/** An output that nobody has looked at: of a job by hand, or before R2 was asked. */
+function completion(key: string, from: Caller): EventOf<'complete'> {
+  const unknown = {
+    container: null,
     size: null,
     sha256: null,
     width: null,
@@ -194,9 +185,8 @@ function completion(
     frames: null,
   };
   const filename = key.split('/').at(-1) ?? key;
-  const output = { key, filename, container: null, content_type: 'application/octet-stream' };
-  const measured = { size, sha256, width, height, duration_ms, frames };
-  return { type: 'complete', from, output: { ...output, ...measured }, verified: false };
+  const output = { key, filename, content_type: 'application/octet-stream', ...unknown };
+  return { type: 'complete', from, output, verified: false };
 }
 
 function error(port: Port, body: ErrorBody, from: Renderer): Answer {

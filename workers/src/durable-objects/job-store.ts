@@ -113,6 +113,19 @@ export class JobStore {
     return rows.map((row) => v.parse(ExportJob, JSON.parse(row.view)));
   }
 
+  /** Every change of state in order, one line of JSON each: `{seq, at, happening, view}`. */
+  logLines(): string {
+    const Row = v.object({
+      seq: v.number(),
+      at: v.number(),
+      happening: v.string(),
+      view: v.string(),
+    });
+    const rows = this.#rows(Row, 'SELECT seq, at, happening, view FROM events ORDER BY seq');
+    const lines = rows.map((row) => JSON.stringify({ ...row, view: withoutLink(row.view) }));
+    return lines.map((line) => `${line}\n`).join('');
+  }
+
   /** Takes every due item and makes it due again at `until`. */
   lease(now: number, until: number): OutboxItem[] {
     if (this.job === null) return [];
@@ -219,4 +232,10 @@ export class JobStore {
   ): v.InferOutput<S>[] {
     return v.parse(v.array(schema), this.#storage.sql.exec(sql, ...bindings).toArray());
   }
+}
+
+/** Links expire and open a file to whoever has them: a log keeps none. */
+function withoutLink(view: string): ExportJob {
+  const job = v.parse(ExportJob, JSON.parse(view));
+  return job.status === 'complete' ? { ...job, output_url: '' } : job;
 }

@@ -7,6 +7,9 @@ import { retryDelay } from './schedule.ts';
 
 // The steps that transitions are made of: an attempt starts, is lost, or a job ends.
 
+/** A decision that changes the job. */
+export type Change = Extract<Decision, { kind: 'changed' }>;
+
 /** A failure of the table with its own sentence, and with the reason where the table wants one. */
 export function failure(code: FailureCode, reason = ''): Failure {
   const { sentence } = FAILURES[code];
@@ -32,6 +35,8 @@ export function start(
     leaseUntil: now + leaseOf(job, policy),
     attemptBy: now + policy.attempt_ms,
     stage: 'starting',
+    stageAt: now,
+    movedAt: now,
     message: null,
     fps: null,
     speed: null,
@@ -40,29 +45,26 @@ export function start(
 }
 
 /** Ends the current attempt: waits for the next one while the failure's budget lasts, or fails. */
-export function loseAttempt(
-  job: LiveJob,
-  cause: Failure,
-  mayRetry: boolean,
-  given: Given,
-): Decision {
+export function loseAttempt(job: LiveJob, cause: Failure, mayRetry: boolean, given: Given): Change {
   const { now, random, policy } = given;
-  const rule = FAILURES[cause.code].retry;
-  const failures = job.failures + (rule === 'attempt' ? 1 : 0);
-  const losses = job.losses + (rule === 'platform' ? 1 : 0);
-  const left = rule === 'attempt' ? failures < policy.max_attempts : losses <= policy.max_losses;
-  if (rule === 'never' || !mayRetry || !left) return fail({ ...job, failures, losses }, cause, now);
-  const retryAt = now + retryDelay(failures + losses - 1, random, policy);
+  const spent = spend(job, cause.code);
+  const left =
+    spent.failures < policy.max_attempts &&
+    spent.losses <= policy.max_losses &&
+    spent.outages <= policy.max_outages;
+  if (FAILURES[cause.code].retry === 'never' || !mayRetry || !left) {
+    return fail({ ...job, ...spent }, cause, now);
+  }
+  const retries = spent.failures + spent.losses + spent.outages - 1;
   return changed(
     {
       ...shared(job),
+      ...spent,
       state: 'retry_wait',
       attempt: job.attempt + 1,
-      failures,
-      losses,
       progress: 0,
       lastFailure: cause,
-      retryAt,
+      retryAt: now + retryDelay(retries, random, policy),
     },
     'retrying',
     now,
@@ -70,13 +72,34 @@ export function loseAttempt(
   );
 }
 
+function spend({ failures, losses, outages }: Job, code: FailureCode) {
+  switch (FAILURES[code].retry) {
+    case 'attempt':
+      return { failures: failures + 1, losses, outages };
+    case 'platform':
+      return { failures, losses: losses + 1, outages };
+    case 'outage':
+      return { failures, losses, outages: outages + 1 };
+    case 'never':
+      return { failures, losses, outages };
+  }
+}
+
+/** Loses the attempt of a renderer that says nothing of use; its output may still be there. */
+export function loseSilently(job: JobIn<'running'>, code: FailureCode, given: Given): Decision {
+  const decision = loseAttempt(job, failure(code), true, given);
+  return { ...decision, effects: [...decision.effects, ...adopting(job)] };
+}
+
+/** Looks for a finished output of the present owner. */
+export function adopting({ attempt, owner }: JobIn<'running'>): Effect[] {
+  return owner ? [`adopt:${attempt}.${owner.epoch}`] : [];
+}
+
 /** Ends the job as failed. */
-export function fail(job: LiveJob, cause: Failure, now: number): Decision {
-  return end(
-    { ...shared(job), state: 'failed', failure: cause, completedAt: now },
-    'error',
-    stopping(job),
-  );
+export function fail(job: LiveJob, cause: Failure, now: number): Change {
+  const failed: Job = { ...shared(job), state: 'failed', failure: cause, completedAt: now };
+  return end(failed, 'error', stopping(job));
 }
 
 /** Stops the GPU job that nobody needs any more. */
@@ -90,13 +113,16 @@ export function stop(remoteId: string): Effect {
   return `stop:${remoteId}`;
 }
 
-/** Ends the job; an ended job never changes again. */
+/** Ends the job; an ended job never changes again. What its other attempts left is thrown away. */
 export function end(
   job: Extract<Job, { completedAt: number }>,
   happening: Happening,
   effects: Effect[],
-): Decision {
-  return changed(job, happening, job.completedAt, ['mirror', ...effects]);
+): Change {
+  const only = job.state === 'complete' && job.attempt === 1 && job.by?.epoch === 1;
+  const tidy = !only && job.startedAt !== null;
+  const discard: Effect[] = tidy && job.request ? ['discard'] : [];
+  return changed(job, happening, job.completedAt, ['mirror', ...effects, ...discard]);
 }
 
 /** A change: the next sequence number, and what it must cause. */
@@ -105,7 +131,7 @@ export function changed(
   happening: Happening,
   now: number,
   effects: Effect[] = [],
-): Decision {
+): Change {
   return {
     kind: 'changed',
     job: { ...job, seq: job.seq + 1, updatedAt: now },
@@ -125,6 +151,7 @@ export function shared(job: Job) {
     attempt: job.attempt,
     failures: job.failures,
     losses: job.losses,
+    outages: job.outages,
     progress: job.progress,
     lastFailure: job.lastFailure,
     closed: job.closed,

@@ -41,13 +41,20 @@ export type JobEvent =
   /** The renderer says that it is done; what it made is looked at before it is believed. */
   | { type: 'verifying'; from: Caller }
   | { type: 'complete'; from: Caller; output: Output; verified: boolean }
+  /** The finished output of an attempt whose renderer was lost before it could say so. */
+  | { type: 'adopt'; by: NonNullable<Caller>; output: Output }
   | { type: 'error'; from: Caller; failure: Failure; mayRetry: boolean }
   | { type: 'cancel' }
   | { type: 'tick' };
 export type EventOf<T extends JobEvent['type']> = Extract<JobEvent, { type: T }>;
 
 /** What must happen elsewhere because of a change; rows of the outbox, by these keys. */
-export type Effect = 'mirror' | `dispatch:${number}` | `stop:${string}`;
+export type Effect =
+  | 'mirror'
+  | 'discard'
+  | `dispatch:${number}`
+  | `stop:${string}`
+  | `adopt:${number}.${number}`;
 
 /** What the log and the viewers call the change. */
 export type Happening =

@@ -23,6 +23,7 @@ export const init = {
   request: {
     input: { key: 'in/acme/upl_1', etag: 'e', size: 10, filename: 'clip.mov' },
     options: v.parse(ExportOptions, {}),
+    retryOf: null,
   },
   progress: 0,
   processing: false,

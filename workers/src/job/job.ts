@@ -10,6 +10,8 @@ const Positive = v.pipe(v.number(), v.integer(), v.minValue(1));
 export const JobRequest = v.object({
   input: v.object({ key: v.string(), etag: v.string(), size: Count, filename: v.string() }),
   options: KnownOptions,
+  /** The failed job that this one repeats. */
+  retryOf: v.optional(v.nullable(v.string()), null),
 });
 export type JobRequest = v.InferOutput<typeof JobRequest>;
 
@@ -31,9 +33,10 @@ const base = {
   seq: Positive,
   /** The current or next attempt, from 1: the fencing number of every call and every output key. */
   attempt: Positive,
-  /** Attempts charged to the job, and attempts that the platform lost. */
+  /** Attempts charged to the job, lost by the platform, and cost by an outage of storage. */
   failures: Count,
   losses: Count,
+  outages: v.optional(Count, 0),
   progress: Percent,
   lastFailure: v.nullable(Failure),
   /** The attempt that its own renderer closed with an error, so that the call can be repeated. */
@@ -64,6 +67,9 @@ export const Job = v.variant('state', [
     leaseUntil: EpochMs,
     attemptBy: EpochMs,
     stage: v.picklist(STAGES),
+    /** When this stage began, and when anything last moved. */
+    stageAt: v.optional(EpochMs, 0),
+    movedAt: v.optional(EpochMs, 0),
     message: v.nullable(v.string()),
     fps: v.nullable(v.number()),
     speed: v.nullable(v.number()),

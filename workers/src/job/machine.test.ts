@@ -15,6 +15,7 @@ import {
   report,
   run,
 } from './fixtures.ts';
+import { brokenInvariants } from './invariants.ts';
 import { isEnded } from './job.ts';
 import type { Job, JobState } from './job.ts';
 import { transition } from './machine.ts';
@@ -32,6 +33,7 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     progress: '! job_finished',
     verifying: '! job_finished',
     complete: '! job_finished',
+    adopt: '! job_not_found',
     error: '! job_finished',
     cancel: '! job_not_found',
     tick: '! job_not_found',
@@ -44,6 +46,7 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     progress: '! not_owner',
     verifying: '! not_owner',
     complete: '! not_owner',
+    adopt: 'complete mirror',
     error: '! not_owner',
     cancel: 'cancelled mirror',
     tick: '=',
@@ -56,6 +59,7 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     progress: '! not_owner',
     verifying: '! not_owner',
     complete: '! not_owner',
+    adopt: `complete mirror ${stop}`,
     error: '! not_owner',
     cancel: `cancelled mirror ${stop}`,
     tick: '=',
@@ -68,8 +72,9 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     progress: 'running',
     verifying: 'running',
     complete: 'complete mirror',
+    adopt: `complete mirror ${stop}`,
     error: `retry_wait mirror ${stop}`,
-    cancel: `cancelled mirror ${stop}`,
+    cancel: `cancelled mirror ${stop} discard`,
     tick: '=',
   },
   retry_wait: {
@@ -80,9 +85,10 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     progress: '! stale_attempt',
     verifying: '! stale_attempt',
     complete: '! stale_attempt',
+    adopt: 'complete mirror discard',
     // The renderer that closed the attempt repeats its call: same answer, no change.
     error: '=',
-    cancel: 'cancelled mirror',
+    cancel: 'cancelled mirror discard',
     tick: '=',
   },
   complete: {
@@ -93,6 +99,7 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     progress: '! job_finished',
     verifying: '! job_finished',
     complete: '=',
+    adopt: '=',
     error: '! job_finished',
     cancel: '! cancel_conflict',
     tick: '=',
@@ -105,6 +112,7 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     progress: '! job_finished',
     verifying: '! job_finished',
     complete: '! job_finished',
+    adopt: '=',
     error: '=',
     cancel: '! cancel_conflict',
     tick: '=',
@@ -117,6 +125,7 @@ const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
     progress: '! job_finished',
     verifying: '! job_finished',
     complete: '! job_finished',
+    adopt: '=',
     error: '! job_finished',
     cancel: '=',
     tick: '=',
@@ -131,6 +140,7 @@ const EVENTS: { [T in JobEvent['type']]: EventOf<T> } = {
   progress: report(40, 1),
   verifying: { type: 'verifying', from: owner },
   complete: completion,
+  adopt: { type: 'adopt', by: owner, output: completion.output },
   error: crash,
   cancel: { type: 'cancel' },
   tick: { type: 'tick' },
@@ -270,7 +280,7 @@ describe('progress', () => {
     const job = run(jobIn('running'), [report(60, 1)], 40_000);
     expect(outcome(job, { type: 'tick' }, 40_000 + policy.lease_ms - 1)).toBe('=');
     expect(outcome(job, { type: 'tick' }, 40_000 + policy.lease_ms)).toBe(
-      `retry_wait mirror ${stop}`,
+      `retry_wait mirror ${stop} adopt:1.1`,
     );
   });
 
@@ -306,6 +316,59 @@ describe('deadlines', () => {
       const late = transition(jobIn(state), { type: 'tick' }, at(policy.job_ms));
       expect(changedJob(late)).toMatchObject({ state: 'failed', failure: { code: 'job_timeout' } });
     }
+  });
+});
+
+describe('a renderer that gets nowhere', () => {
+  it('loses its attempt though it goes on reporting the same', () => {
+    let job: Job = run(jobIn('running'), [{ ...report(5, 1), stage: 'rendering' }], 1000);
+    for (let ms = 31_000; ms <= policy.stall_ms; ms += 30_000) job = run(job, [report(5, ms)], ms);
+    const late = transition(job, { type: 'tick' }, at(policy.stall_ms + 1000));
+    expect(changedJob(late)).toMatchObject({ lastFailure: { code: 'encoder_stalled' } });
+    const moving = run(job, [report(6, 1e9)], policy.stall_ms);
+    expect(outcome(moving, { type: 'tick' }, policy.stall_ms + 1000)).toBe('=');
+  });
+
+  it('may not stay in a stage but rendering for ever', () => {
+    let job: Job = run(jobIn('running'), [{ ...report(1, 1), stage: 'downloading' }], 0);
+    for (let ms = 30_000; ms < policy.stage_ms; ms += 30_000) {
+      job = run(job, [report(1 + ms / 1e7, ms)], ms);
+    }
+    const late = transition(job, { type: 'tick' }, at(policy.stage_ms));
+    expect(changedJob(late)).toMatchObject({ lastFailure: { code: 'attempt_timeout' } });
+  });
+});
+
+describe('a finished output whose renderer was lost', () => {
+  const adopt: JobEvent = { type: 'adopt', by: owner, output: completion.output };
+  const lost = transition(jobIn('running'), { type: 'tick' }, at(200_000));
+
+  it('is looked for when the lease runs out, and completes the job', () => {
+    expect(lost).toMatchObject({ effects: ['mirror', stop, 'adopt:1.1'] });
+    const job = changedJob(transition(changedJob(lost), adopt, at(201_000)));
+    expect(job).toMatchObject({ state: 'complete', verified: true, by: owner, attempt: 2 });
+  });
+
+  it('completes it also when the next attempt is under way, which is stopped', () => {
+    const next = { ...claim, attempt: 2, remoteId: 'remote-2', nonce: 'process-two' };
+    const second = run(changedJob(lost), [{ type: 'tick' }, next], 210_000);
+    expect(outcome(second, adopt, 220_000)).toBe('complete mirror stop:remote-2 discard');
+  });
+});
+
+describe('an outage of storage', () => {
+  it('costs no attempt of the job’s own, and ends at its budget', () => {
+    let job: Job = jobIn('running');
+    const away = { code: 'source_fetch_failed', message: '' } as const;
+    for (let n = 1; n <= policy.max_outages; n += 1) {
+      const from = { attempt: n, epoch: 1 };
+      job = changedJob(transition(job, { ...crash, failure: away, from }, at(n * 600_000)));
+      expect(job).toMatchObject({ state: 'retry_wait', failures: 0, outages: n });
+      job = run(job, [{ type: 'tick' }, { ...claim, attempt: n + 1 }], n * 600_000 + 300_000);
+    }
+    const from = { attempt: policy.max_outages + 1, epoch: 1 };
+    const last = transition(job, { ...crash, failure: away, from }, at(13_000_000));
+    expect(changedJob(last).state).toBe('failed');
   });
 });
 
@@ -351,6 +414,7 @@ const anyEvent: fc.Arbitrary<JobEvent> = (() => {
       .map(([who, percent, seq]): JobEvent => report(percent, seq, who)),
     from.map((who): JobEvent => ({ ...completion, from: who })),
     from.map((who): JobEvent => ({ type: 'verifying', from: who })),
+    fc.constant<JobEvent>({ type: 'adopt', by: owner, output: completion.output }),
     fc
       .tuple(from, fc.boolean())
       .map(([who, mayRetry]): JobEvent => ({ ...crash, from: who, mayRetry })),
@@ -385,18 +449,8 @@ describe('properties over any history', () => {
 });
 
 function checkStep(before: Job, after: Job): void {
-  expect(isEnded(before)).toBe(false);
-  expect(after.seq).toBe(before.seq + 1);
-  expect(after.attempt).toBeGreaterThanOrEqual(before.attempt);
-  if (after.attempt === before.attempt) {
-    expect(after.progress).toBeGreaterThanOrEqual(before.progress);
-  }
-  expect(after.failures).toBeLessThanOrEqual(policy.max_attempts);
-  expect(after.losses).toBeLessThanOrEqual(policy.max_losses + 1);
-  const wake = nextWakeAt(after, null, policy);
-  expect(wake).not.toBeNull();
+  expect(brokenInvariants(before, after, policy)).toEqual([]);
+  const wake = nextWakeAt(after, null, policy) ?? Infinity;
+  expect(wake).toBeLessThan(Infinity);
   if (!isEnded(after)) expect(wake).toBeLessThanOrEqual(after.deadlineAt);
-  if (after.state === 'running' && after.request) {
-    expect(after.owner).not.toBeNull();
-  }
 }

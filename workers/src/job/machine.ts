@@ -1,11 +1,13 @@
-import type { ProblemCode } from '@export-jobs/protocol';
+import type { FailureCode, ProblemCode } from '@export-jobs/protocol';
 import {
+  adopting,
   changed,
   end,
   fail,
   failure,
   leaseOf,
   loseAttempt,
+  loseSilently,
   shared,
   start,
   stop,
@@ -14,6 +16,7 @@ import {
 import type { Caller, Decision, EventOf, Given, JobEvent } from './events.ts';
 import { isEnded } from './job.ts';
 import type { Job, JobIn } from './job.ts';
+import { runningDeadlines } from './schedule.ts';
 
 // Responsible for every decision about a job, as a pure function of what is known.
 // Must not read a clock, draw a random number or reach any storage: all of that is passed in.
@@ -23,7 +26,10 @@ import type { Job, JobIn } from './job.ts';
  * job. The table of every state and event is in SPEC.md.
  */
 export function transition(job: Job | null, event: JobEvent, given: Given): Decision {
-  if (job === null) return withoutJob(event, given);
+  return job === null ? withoutJob(event, given) : decide(job, event, given);
+}
+
+function decide(job: Job, event: JobEvent, given: Given): Decision {
   switch (event.type) {
     case 'init':
       return onInit(job, event);
@@ -39,6 +45,8 @@ export function transition(job: Job | null, event: JobEvent, given: Given): Deci
       return onVerifying(job, event, given);
     case 'complete':
       return onComplete(job, event, given);
+    case 'adopt':
+      return onAdopt(job, event, given);
     case 'error':
       return onError(job, event, given);
     case 'cancel':
@@ -49,23 +57,11 @@ export function transition(job: Job | null, event: JobEvent, given: Given): Deci
 }
 
 function withoutJob(event: JobEvent, given: Given): Decision {
-  switch (event.type) {
-    case 'init':
-      return create(event, given);
-    case 'claim':
-      return refused('job_finished');
-    case 'progress':
-    case 'verifying':
-    case 'complete':
-    case 'error':
-      // A token proves that the job was there once; a hand-made call has only not initialised it.
-      return { kind: 'refused', code: event.from ? 'job_finished' : 'job_not_initialised' };
-    case 'dispatched':
-    case 'dispatch_failed':
-    case 'cancel':
-    case 'tick':
-      return refused('job_not_found');
-  }
+  if (event.type === 'init') return create(event, given);
+  // A token proves that the job was there once; a hand-made call has only not initialised it.
+  if (event.type === 'claim') return refused('job_finished');
+  if ('from' in event) return refused(event.from ? 'job_finished' : 'job_not_initialised');
+  return refused('job_not_found');
 }
 
 function create(event: EventOf<'init'>, { now, policy }: Given): Decision {
@@ -78,6 +74,7 @@ function create(event: EventOf<'init'>, { now, policy }: Given): Decision {
     attempt: 1,
     failures: 0,
     losses: 0,
+    outages: 0,
     progress: event.progress,
     lastFailure: null,
     closed: null,
@@ -149,7 +146,7 @@ function onSecondClaim(job: JobIn<'running'>, event: EventOf<'claim'>, given: Gi
   const running = start(job, { nonce, remoteId, workerId, epoch }, given);
   const lastFailure = failure('renderer_lost');
   const next = { ...running, lastFailure, attemptBy: job.attemptBy };
-  return changed(next, 'claimed', given.now, ['mirror']);
+  return changed(next, 'claimed', given.now, ['mirror', ...adopting(job)]);
 }
 
 function onProgress(job: Job, event: EventOf<'progress'>, given: Given): Decision {
@@ -161,25 +158,33 @@ function onProgress(job: Job, event: EventOf<'progress'>, given: Given): Decisio
   const begins = job.state !== 'running';
   const mirrorEvery = job.request ? policy.mirror_progress_ms : 0;
   const mirror = begins || now - job.mirroredAt >= mirrorEvery;
-  return changed(
-    {
-      ...running,
-      // 100 means that the file is there, so of a dispatched job only `complete` may say it.
-      progress: Math.min(job.request ? 99.9 : 100, Math.max(running.progress, event.percent)),
-      reportSeq: event.from ? event.seq : running.reportSeq,
-      heartbeatAt: now,
-      leaseUntil: now + leaseOf(job, policy),
-      mirroredAt: mirror ? now : job.mirroredAt,
-      stage: event.stage ?? (begins ? 'rendering' : running.stage),
-      message: event.message,
-      fps: event.fps,
-      speed: event.speed,
-      etaMs: event.etaMs,
-    },
-    'progress',
-    now,
-    mirror ? ['mirror'] : [],
-  );
+  const next: Job = {
+    ...running,
+    ...movement(running, event, begins ? 'rendering' : running.stage, now),
+    // 100 means that the file is there, so of a dispatched job only `complete` may say it.
+    progress: Math.min(job.request ? 99.9 : 100, Math.max(running.progress, event.percent)),
+    reportSeq: event.from ? event.seq : running.reportSeq,
+    heartbeatAt: now,
+    leaseUntil: now + leaseOf(job, policy),
+    mirroredAt: mirror ? now : job.mirroredAt,
+    message: event.message,
+    fps: event.fps,
+    speed: event.speed,
+    etaMs: event.etaMs,
+  };
+  return changed(next, 'progress', now, mirror ? ['mirror'] : []);
+}
+
+/** Which stage a report leaves the job in, and since when; and when anything moved. */
+function movement(
+  running: JobIn<'running'>,
+  event: EventOf<'progress'>,
+  silent: JobIn<'running'>['stage'],
+  now: number,
+) {
+  const stage = event.stage ?? silent;
+  if (stage !== running.stage) return { stage, stageAt: now, movedAt: now };
+  return event.percent > running.progress ? { movedAt: now } : {};
 }
 
 /** A renderer that says it is done is alive: looking at its file must not cost it the lease. */
@@ -188,7 +193,15 @@ function onVerifying(job: Job, event: EventOf<'verifying'>, given: Given): Decis
   if (admitted.kind !== 'running') return admitted;
   const { now, policy } = given;
   const leaseUntil = now + leaseOf(job, policy);
-  const next: Job = { ...admitted.job, stage: 'verifying', heartbeatAt: now, leaseUntil };
+  const { stage, stageAt } = admitted.job;
+  const next: Job = {
+    ...admitted.job,
+    stage: 'verifying',
+    stageAt: stage === 'verifying' ? stageAt : now,
+    movedAt: now,
+    heartbeatAt: now,
+    leaseUntil,
+  };
   return changed(next, 'progress', now);
 }
 
@@ -212,6 +225,21 @@ function onComplete(job: Job, event: EventOf<'complete'>, given: Given): Decisio
     'complete',
     [],
   );
+}
+
+/** A verified output of any attempt is what was asked for: the job needs no other. */
+function onAdopt(job: Job, { by, output }: EventOf<'adopt'>, { now }: Given): Decision {
+  if (isEnded(job)) return unchanged(job);
+  const done: Job = {
+    ...shared(job),
+    progress: 100,
+    state: 'complete',
+    output,
+    verified: true,
+    by,
+    completedAt: now,
+  };
+  return end(done, 'complete', stopping(job));
 }
 
 function onError(job: Job, event: EventOf<'error'>, given: Given): Decision {
@@ -239,14 +267,21 @@ function onTick(job: Job, given: Given): Decision {
       return job.request && now >= job.startBy
         ? loseAttempt(job, failure('start_timeout'), true, given)
         : unchanged(job);
-    case 'running':
-      if (now >= job.attemptBy) return loseAttempt(job, failure('attempt_timeout'), true, given);
-      return now >= job.leaseUntil
-        ? loseAttempt(job, failure('renderer_lost'), true, given)
-        : unchanged(job);
+    case 'running': {
+      const over = overdue(job, given);
+      return over ? loseSilently(job, over, given) : unchanged(job);
+    }
     case 'retry_wait':
       return now >= job.retryAt ? nextAttempt(job, given) : unchanged(job);
   }
+}
+
+/** Why a running attempt cannot go on, or null. */
+function overdue(job: JobIn<'running'>, { now, policy }: Given): FailureCode | null {
+  const { attemptBy, stageBy, stallBy, leaseUntil } = runningDeadlines(job, policy);
+  if (now >= leaseUntil) return 'renderer_lost';
+  if (now >= attemptBy || now >= stageBy) return 'attempt_timeout';
+  return now >= stallBy ? 'encoder_stalled' : null;
 }
 
 function nextAttempt(job: JobIn<'retry_wait'>, { now }: Given): Decision {

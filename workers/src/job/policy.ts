@@ -10,13 +10,19 @@ export const Policy = v.strictObject({
   max_attempts: Count(3),
   /** Attempts that the platform may lose on top of these. */
   max_losses: Count(5),
-  /** A renderer that is silent for this long has lost its attempt. */
-  lease_ms: Ms(45_000),
+  /** Attempts that an outage of storage may cost on top of those. */
+  max_outages: Count(20),
+  /** A renderer that is silent for this long has lost its attempt; one that is not heard stops too. */
+  lease_ms: Ms(90_000),
   /** The same for a job made by hand, whose renderer is a person at a keyboard. */
   manual_lease_ms: Ms(15 * 60_000),
   /** From the hand-over to the first claim: queue and cold start of a GPU. */
   start_ms: Ms(15 * 60_000),
   attempt_ms: Ms(60 * 60_000),
+  /** Any stage but rendering may take this long. */
+  stage_ms: Ms(30 * 60_000),
+  /** A renderer that reports but gets nowhere for this long has failed. */
+  stall_ms: Ms(5 * 60_000),
   job_ms: Ms(6 * 60 * 60_000),
   /** How long the object outlives the end of its job. */
   retention_ms: Ms(7 * 24 * 60 * 60_000),

@@ -13,12 +13,10 @@ export function viewOf(job: Job, policy: Policy, link: Linker): ExportJob {
     id: job.id,
     progress: job.progress,
     attempt: job.attempt,
-    max_attempts: policy.max_attempts + job.losses,
+    max_attempts: policy.max_attempts + job.losses + job.outages,
     retry_count: job.attempt - 1,
     seq: job.seq,
-    filename: job.request?.input.filename ?? null,
-    input_size: job.request?.input.size ?? null,
-    options: job.request?.options ?? null,
+    ...requestView(job.request),
     created_at: job.createdAt,
     updated_at: job.updatedAt,
     started_at: job.startedAt,
@@ -43,6 +41,20 @@ export function viewOf(job: Job, policy: Policy, link: Linker): ExportJob {
     case 'cancelled':
       return { ...base, status: 'cancelled', completed_at };
   }
+}
+
+function requestView(request: Job['request']) {
+  if (!request) {
+    return { upload_id: null, filename: null, input_size: null, options: null, retry_of: null };
+  }
+  const { input, options, retryOf } = request;
+  return {
+    upload_id: input.key.split('/').at(-1) ?? null,
+    filename: input.filename,
+    input_size: input.size,
+    options,
+    retry_of: retryOf,
+  };
 }
 
 function liveView(job: LiveJob) {

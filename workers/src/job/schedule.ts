@@ -1,5 +1,5 @@
 import { isEnded } from './job.ts';
-import type { Job, LiveJob } from './job.ts';
+import type { Job, JobIn, LiveJob } from './job.ts';
 import type { Policy } from './policy.ts';
 
 /**
@@ -23,20 +23,33 @@ export function nextWakeAt(
   if (job === null) return null;
   // An ended job is forgotten only after its effects: until then a due retention must not wake it.
   if (isEnded(job)) return outboxDueAt ?? purgeAt(job, policy);
-  return Math.min(deadlineOf(job), outboxDueAt ?? Number.POSITIVE_INFINITY);
+  return Math.min(deadlineOf(job, policy), outboxDueAt ?? Number.POSITIVE_INFINITY);
 }
 
-function deadlineOf(job: LiveJob): number {
+function deadlineOf(job: LiveJob, policy: Policy): number {
   switch (job.state) {
     case 'dispatching':
       return job.deadlineAt;
     case 'dispatched':
       return Math.min(job.startBy, job.deadlineAt);
     case 'running':
-      return Math.min(job.leaseUntil, job.attemptBy, job.deadlineAt);
+      return Math.min(...Object.values(runningDeadlines(job, policy)), job.deadlineAt);
     case 'retry_wait':
       return Math.min(job.retryAt, job.deadlineAt);
   }
+}
+
+/** Until when a running attempt must have been heard, moved, left its stage, and ended; epoch ms. */
+export function runningDeadlines(job: JobIn<'running'>, policy: Policy) {
+  // Rendering takes as long as it takes; a person at a keyboard is not hurried through stages.
+  const bounded = job.request !== null && job.stage !== 'rendering';
+  const { leaseUntil, attemptBy } = job;
+  return {
+    leaseUntil,
+    attemptBy,
+    stageBy: bounded ? job.stageAt + policy.stage_ms : attemptBy,
+    stallBy: job.request ? job.movedAt + policy.stall_ms : attemptBy,
+  };
 }
 
 /** When the object of an ended job may delete itself, epoch ms. */

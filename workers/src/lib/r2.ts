@@ -21,7 +21,17 @@ export function outputKey(
   container: string,
 ): string {
   const { tenant, jobId, attempt, epoch } = owner;
-  return `out/${tenant}/${jobId}/${attempt}/${epoch}/video.${container}`;
+  return `${outputPrefix(tenant, jobId)}${attempt}/${epoch}/video.${container}`;
+}
+
+/** Where all attempts of a job write. */
+export function outputPrefix(tenant: string, jobId: string): string {
+  return `out/${tenant}/${jobId}/`;
+}
+
+/** Where the log of a job is kept after its object is gone. */
+export function archiveKey(tenant: string, jobId: string): string {
+  return `log/${tenant}/${jobId}.ndjson`;
 }
 
 /**

@@ -7,7 +7,7 @@ import type { Env } from '../lib/env.ts';
 import { logError } from '../lib/log.ts';
 import { Refusal, json, refuse } from '../lib/respond.ts';
 import { callJob, jobStatus } from './callbacks.ts';
-import { cancelJob, createJob, listJobs, showJob } from './jobs.ts';
+import { cancelJob, createJob, listEvents, listJobs, retryJob, showJob } from './jobs.ts';
 import type { Ctx } from './context.ts';
 import { watchJob } from './live.ts';
 import { readSource, writeOutput } from './renderer-files.ts';
@@ -27,6 +27,8 @@ const ROUTES: Readonly<Record<string, Partial<Record<Method, Route>>>> = {
   '/api/jobs': { GET: listJobs, POST: createJob },
   '/api/jobs/:id': { GET: showJob },
   '/api/jobs/:id/cancel': { POST: cancelJob },
+  '/api/jobs/:id/retry': { POST: retryJob },
+  '/api/jobs/:id/events': { GET: listEvents },
   '/api/jobs/:id/ws': { GET: watchJob },
   '/api/jobs/:id/source': { GET: readSource },
   '/api/jobs/:id/output/:epoch': { PUT: writeOutput },

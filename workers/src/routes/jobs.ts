@@ -9,7 +9,7 @@ import { derivedId, jobId, randomId } from '../lib/ids.ts';
 import { archivedJob, insertIntent, knownJob, listPage } from '../lib/d1.ts';
 import { relink } from '../lib/links.ts';
 import { objectOf } from '../lib/object.ts';
-import { inputKey, reach } from '../lib/r2.ts';
+import { archiveKey, inputKey, reach } from '../lib/r2.ts';
 import { Refusal, json } from '../lib/respond.ts';
 import { signToken } from '../lib/tokens.ts';
 import type { Ctx } from './context.ts';
@@ -23,11 +23,22 @@ export async function createJob(c: Ctx): Promise<Response> {
   const tenant = ownerOf(c.req.raw, settings);
   const bare = await bareId(tenant, c.req.header('idempotency-key'));
   const body = await readBody(c.req.raw, CreateRequest);
-  const id = jobId(settings.ID_KEY, bare);
+  return answerCreate(c, { id: jobId(settings.ID_KEY, bare), tenant, retryOf: null }, body);
+}
+
+interface NewJob {
+  id: string;
+  tenant: string;
+  retryOf: string | null;
+}
+
+async function answerCreate(c: Ctx, made: NewJob, body: CreateRequest): Promise<Response> {
+  const settings = settingsOf(c.env);
+  const { id } = made;
   const requestHash = await derivedId(JSON.stringify(body));
   const job =
-    (await repeated(c.env, id, requestHash, tenant)) ??
-    (await create(c.env, settings, { id, tenant, requestHash }, body));
+    (await repeated(c.env, made, requestHash)) ??
+    (await create(c.env, settings, { ...made, requestHash }, body));
   const exp = Date.now() + VIEWER_TOKEN_MS;
   const viewer_token = signToken(settings.SIGNING_KEYS, 'view', { j: id, exp });
   const location = `/api/jobs/${id}`;
@@ -37,9 +48,8 @@ export async function createJob(c: Ctx): Promise<Response> {
 /** The job that this request has made before, though its object and input may be gone by now. */
 async function repeated(
   env: Env,
-  id: string,
+  { id, tenant }: NewJob,
   requestHash: string,
-  tenant: string,
 ): Promise<ExportJob | null> {
   const known = await knownJob(env.DB, id);
   if (known && known.requestHash !== requestHash) throw new Refusal('idempotency_conflict');
@@ -50,10 +60,10 @@ async function repeated(
 async function create(
   env: Env,
   settings: Settings,
-  job: { id: string; tenant: string; requestHash: string },
+  { retryOf, ...job }: NewJob & { requestHash: string },
   body: CreateRequest,
 ): Promise<ExportJob> {
-  const request = await requestOf(env, job.tenant, body);
+  const request = { ...(await requestOf(env, job.tenant, body)), retryOf };
   await insertIntent(env.DB, { ...job, request }, settings.POLICY.job_ms);
   const answer = await objectOf(env, job.id).create(job.tenant, request, job.requestHash);
   if (!answer.ok) throw new Refusal(answer.code, answer.extra);
@@ -93,17 +103,42 @@ export async function cancelJob(c: Ctx): Promise<Response> {
   return json({ job: archived });
 }
 
+/** `POST /api/jobs/:id/retry`: a new job like one that failed or was cancelled; repeats find it. */
+export async function retryJob(c: Ctx): Promise<Response> {
+  const settings = settingsOf(c.env);
+  const failed = checkJobId(settings, c.req.param('id') ?? '');
+  const tenant = ownerOf(c.req.raw, settings);
+  const job =
+    (await objectOf(c.env, failed).view(tenant)) ?? (await archivedJob(c.env.DB, failed, tenant));
+  if (!job) throw new Refusal('job_not_found');
+  const { upload_id, options } = job;
+  const again = (job.status === 'error' || job.status === 'cancelled') && upload_id && options;
+  if (!again) throw new Refusal('retry_conflict');
+  const id = jobId(settings.ID_KEY, await derivedId(`retry ${failed}`));
+  const body = { input: { upload_id }, options };
+  return answerCreate(c, { id, tenant, retryOf: failed }, body);
+}
+
+/** `GET /api/jobs/:id/events`: every change of state as NDJSON, also after the object is gone. */
+export async function listEvents(c: Ctx): Promise<Response> {
+  const settings = settingsOf(c.env);
+  const id = checkJobId(settings, c.req.param('id') ?? '');
+  const tenant = ownerOf(c.req.raw, settings);
+  const headers = { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' };
+  const log = await objectOf(c.env, id).log(tenant);
+  if (log !== null) return new Response(log, { headers });
+  const archived = await reach(c.env.VIDEOS.get(archiveKey(tenant, id)));
+  if (!archived) throw new Refusal('job_not_found');
+  return new Response(archived.body, { headers });
+}
+
 /** Equal keys of one tenant give equal ids, so that a repeated create meets the first one's object. */
 async function bareId(tenant: string, key: string | undefined): Promise<string> {
   if (key === undefined) return randomId();
   return derivedId(`${tenant} ${parseOr('invalid_query', IdempotencyKey, key)}`);
 }
 
-async function requestOf(
-  env: Env,
-  tenant: string,
-  body: CreateRequest,
-): Promise<Parameters<typeof insertIntent>[1]['request']> {
+async function requestOf(env: Env, tenant: string, body: CreateRequest) {
   const key = inputKey(tenant, body.input.upload_id);
   const object = await reach(env.VIDEOS.head(key));
   if (!object) throw new Refusal('input_not_found');

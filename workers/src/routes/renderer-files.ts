@@ -1,6 +1,7 @@
 import { attemptOf, checkJobId } from '../lib/auth.ts';
 import { settingsOf } from '../lib/env.ts';
 import { objectOf } from '../lib/object.ts';
+import { parseManifest } from '../lib/outputs.ts';
 import { reach, serveObject } from '../lib/r2.ts';
 import { Refusal, json } from '../lib/respond.ts';
 import type { Ctx } from './context.ts';
@@ -26,10 +27,10 @@ export async function writeOutput(c: Ctx): Promise<Response> {
   const attempt = attemptOf(c.req.raw, settings, id);
   const epoch = Number(c.req.param('epoch'));
   if (!Number.isSafeInteger(epoch) || epoch < 1) throw new Refusal('not_found');
-  contentLength(c.req.raw);
-  const sha256 = c.req.header('x-content-sha256') ?? '';
-  if (!/^[0-9a-f]{64}$/.test(sha256)) {
-    throw new Refusal('upload_mismatch', { detail: 'X-Content-SHA256 must be lower-case hex.' });
+  const header = c.req.header('x-export-manifest') ?? '';
+  const manifest = parseManifest(header);
+  if (manifest?.size !== contentLength(c.req.raw)) {
+    throw new Refusal('upload_mismatch', { detail: 'X-Export-Manifest does not fit the body.' });
   }
   const files = await objectOf(c.env, id).files(attempt, epoch);
   if (!files.ok) throw new Refusal(files.code, files.extra);
@@ -37,9 +38,9 @@ export async function writeOutput(c: Ctx): Promise<Response> {
   const object = await reach(
     put(c.env.VIDEOS, key, c.req.raw.body, {
       onlyIf: { etagDoesNotMatch: '*' },
-      sha256,
+      sha256: manifest.sha256,
       httpMetadata: { contentType },
-      customMetadata: { filename },
+      customMetadata: { filename, manifest: header },
     }),
   );
   if (!object) throw new Refusal('output_exists');

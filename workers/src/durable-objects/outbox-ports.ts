@@ -1,0 +1,21 @@
+import { logError } from '../lib/log.ts';
+import type { OutboxPorts } from '../outbox/drain.ts';
+import type { JobStore } from './job-store.ts';
+
+/** Lets the outbox of one object be drained. `job` names it in the log. */
+export function outboxPorts(
+  store: JobStore,
+  job: string,
+  carryOut: (key: string) => Promise<void>,
+): OutboxPorts {
+  return {
+    now: () => Date.now(),
+    random: () => Math.random(),
+    lease: (now, until) => store.lease(now, until),
+    confirm: (item, now) => store.confirm(item, now),
+    postpone: (item, dueAt, reason) => store.postpone(item, dueAt, reason),
+    park: (item, reason) => store.park(item, reason),
+    perform: ({ key }) => carryOut(key),
+    report: ({ key }, outcome, reason) => logError(`outbox ${outcome}`, { job, key, reason }),
+  };
+}

@@ -1,0 +1,59 @@
+import { CONTENT_TYPE_OF, OutputManifest } from '@export-jobs/protocol';
+import type { Container, Output } from '@export-jobs/protocol';
+import * as v from 'valibot';
+
+// Responsible for what is known of rendered files in R2: each carries the manifest of its renderer,
+// written with it in one stroke, so that file and manifest are there together or not at all.
+
+const Manifest = v.pipe(v.string(), v.maxLength(1000), v.parseJson(), OutputManifest);
+
+/** What the renderer says of the file that it is about to store, or null when that makes no sense. */
+export function parseManifest(header: string): OutputManifest | null {
+  const parsed = v.safeParse(Manifest, header);
+  return parsed.success ? parsed.output : null;
+}
+
+/** A stored output as far as R2 itself vouches for it, or why it cannot be believed. */
+export type Inspected = { ok: true; manifest: OutputManifest } | { ok: false; why: string };
+
+/**
+ * Compares a stored file with its manifest: size and checksum are R2's own.
+ * @throws when R2 cannot be reached.
+ */
+export async function inspectOutput(bucket: R2Bucket, key: string): Promise<Inspected> {
+  const object = await bucket.head(key);
+  if (!object) return { ok: false, why: 'There is no file under this key.' };
+  const manifest = parseManifest(object.customMetadata?.['manifest'] ?? '');
+  if (!manifest) return { ok: false, why: 'The stored file has no manifest.' };
+  if (object.size !== manifest.size) {
+    return { ok: false, why: `The stored file has ${object.size} bytes.` };
+  }
+  if (object.checksums.toJSON().sha256 !== manifest.sha256) {
+    return { ok: false, why: 'The stored file has another checksum.' };
+  }
+  return { ok: true, manifest };
+}
+
+/** The output of a dispatched job. */
+export function describeOutput(
+  key: string,
+  filename: string,
+  container: Container,
+  manifest: OutputManifest,
+): Output {
+  return { key, filename, container, content_type: CONTENT_TYPE_OF[container], ...manifest };
+}
+
+/** Deletes every file that the attempts of a job have left, but the one that it ended with. */
+export async function discardOutputs(
+  bucket: R2Bucket,
+  prefix: string,
+  keep: string | null,
+): Promise<void> {
+  for (;;) {
+    const { objects, truncated } = await bucket.list({ prefix, limit: 500 });
+    const keys = objects.map(({ key }) => key).filter((key) => key !== keep);
+    if (keys.length > 0) await bucket.delete(keys);
+    if (!truncated || keys.length === 0) return;
+  }
+}
