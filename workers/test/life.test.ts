@@ -25,7 +25,7 @@ describe.each([
   { name: 'in memory', between: async (_id: string) => undefined },
   { name: 'evicted between any two steps', between: evict },
 ])('a job $name', ({ between }) => {
-  it('goes from its creation to a verified file, and every viewer sees it all', async () => {
+  it('goes from its creation to a verified file, and every viewer sees it all (I4)', async () => {
     const job = await createJob({ container: 'webm' });
     expect(job).toMatchObject({
       status: 'pending',

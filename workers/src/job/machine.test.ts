@@ -17,120 +17,12 @@ import {
 } from './fixtures.ts';
 import { brokenInvariants } from './invariants.ts';
 import { isEnded } from './job.ts';
-import type { Job, JobState } from './job.ts';
+import type { Job } from './job.ts';
 import { transition } from './machine.ts';
+import { STATES, TABLE } from './expected-table.ts';
 import { nextWakeAt } from './schedule.ts';
 
 const stop = 'stop:remote-1';
-
-/** What each state answers to each event of the first attempt. `=` is no change. */
-const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> = {
-  none: {
-    init: 'dispatching mirror dispatch:1',
-    dispatched: '! job_not_found',
-    dispatch_failed: '! job_not_found',
-    claim: '! job_finished',
-    progress: '! job_finished',
-    verifying: '! job_finished',
-    complete: '! job_finished',
-    adopt: '! job_not_found',
-    error: '! job_finished',
-    cancel: '! job_not_found',
-    tick: '! job_not_found',
-  },
-  dispatching: {
-    init: '=',
-    dispatched: 'dispatched mirror',
-    dispatch_failed: 'retry_wait mirror',
-    claim: 'running mirror',
-    progress: '! not_owner',
-    verifying: '! not_owner',
-    complete: '! not_owner',
-    adopt: 'complete mirror',
-    error: '! not_owner',
-    cancel: 'cancelled mirror',
-    tick: '=',
-  },
-  dispatched: {
-    init: '=',
-    dispatched: '=',
-    dispatch_failed: '=',
-    claim: 'running mirror',
-    progress: '! not_owner',
-    verifying: '! not_owner',
-    complete: '! not_owner',
-    adopt: `complete mirror ${stop}`,
-    error: '! not_owner',
-    cancel: `cancelled mirror ${stop}`,
-    tick: '=',
-  },
-  running: {
-    init: '=',
-    dispatched: '=',
-    dispatch_failed: '=',
-    claim: '=',
-    progress: 'running',
-    verifying: 'running',
-    complete: 'complete mirror',
-    adopt: `complete mirror ${stop}`,
-    error: `retry_wait mirror ${stop}`,
-    cancel: `cancelled mirror ${stop} discard`,
-    tick: '=',
-  },
-  retry_wait: {
-    init: '=',
-    dispatched: `= ${stop}`,
-    dispatch_failed: '=',
-    claim: '! stale_attempt',
-    progress: '! stale_attempt',
-    verifying: '! stale_attempt',
-    complete: '! stale_attempt',
-    adopt: 'complete mirror discard',
-    // The renderer that closed the attempt repeats its call: same answer, no change.
-    error: '=',
-    cancel: 'cancelled mirror discard',
-    tick: '=',
-  },
-  complete: {
-    init: '=',
-    dispatched: `= ${stop}`,
-    dispatch_failed: '=',
-    claim: '! job_finished',
-    progress: '! job_finished',
-    verifying: '! job_finished',
-    complete: '=',
-    adopt: '=',
-    error: '! job_finished',
-    cancel: '! cancel_conflict',
-    tick: '=',
-  },
-  failed: {
-    init: '=',
-    dispatched: `= ${stop}`,
-    dispatch_failed: '=',
-    claim: '! job_finished',
-    progress: '! job_finished',
-    verifying: '! job_finished',
-    complete: '! job_finished',
-    adopt: '=',
-    error: '=',
-    cancel: '! cancel_conflict',
-    tick: '=',
-  },
-  cancelled: {
-    init: '=',
-    dispatched: `= ${stop}`,
-    dispatch_failed: '=',
-    claim: '! job_finished',
-    progress: '! job_finished',
-    verifying: '! job_finished',
-    complete: '! job_finished',
-    adopt: '=',
-    error: '! job_finished',
-    cancel: '=',
-    tick: '=',
-  },
-};
 
 const EVENTS: { [T in JobEvent['type']]: EventOf<T> } = {
   init,
@@ -145,17 +37,6 @@ const EVENTS: { [T in JobEvent['type']]: EventOf<T> } = {
   cancel: { type: 'cancel' },
   tick: { type: 'tick' },
 };
-
-const STATES: (JobState | 'none')[] = [
-  'none',
-  'dispatching',
-  'dispatched',
-  'running',
-  'retry_wait',
-  'complete',
-  'failed',
-  'cancelled',
-];
 
 function outcome(job: Job | null, event: JobEvent, ms = 4000): string {
   const decision = transition(job, event, at(ms));
