@@ -1,4 +1,3 @@
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { EventOf, JobEvent } from './events.ts';
 import {
@@ -15,12 +14,9 @@ import {
   report,
   run,
 } from './fixtures.ts';
-import { brokenInvariants } from './invariants.ts';
-import { isEnded } from './job.ts';
 import type { Job } from './job.ts';
 import { transition } from './machine.ts';
 import { STATES, TABLE } from './expected-table.ts';
-import { nextWakeAt } from './schedule.ts';
 
 const stop = 'stop:remote-1';
 
@@ -270,68 +266,3 @@ describe('jobs made by hand', () => {
     expect(outcome(done, other)).toBe('! job_finished');
   });
 });
-
-/** Any event of this attempt or its neighbours, so that most hit and some miss. */
-const anyEvent: fc.Arbitrary<JobEvent> = (() => {
-  const caller = fc.record({
-    attempt: fc.integer({ min: 1, max: 4 }),
-    epoch: fc.integer({ min: 1, max: 2 }),
-  });
-  const from = fc.option(caller, { nil: null });
-  return fc.oneof(
-    fc.constantFrom<JobEvent>(init, { ...init, requestHash: 'h2' }, { type: 'cancel' }),
-    fc.constant<JobEvent>({ type: 'tick' }),
-    fc
-      .integer({ min: 1, max: 4 })
-      .map((attempt): JobEvent => ({ type: 'dispatch_failed', attempt })),
-    fc
-      .tuple(fc.integer({ min: 1, max: 4 }), fc.constantFrom('remote-1', 'remote-2'))
-      .map(([attempt, remoteId]): JobEvent => ({ type: 'dispatched', attempt, remoteId })),
-    fc
-      .tuple(fc.integer({ min: 1, max: 4 }), fc.constantFrom('process-one', 'process-two'))
-      .map(([attempt, nonce]): JobEvent => ({ ...claim, attempt, nonce })),
-    fc
-      .tuple(from, fc.float({ min: 0, max: 100, noNaN: true }), fc.integer({ min: 1, max: 9 }))
-      .map(([who, percent, seq]): JobEvent => report(percent, seq, who)),
-    from.map((who): JobEvent => ({ ...completion, from: who })),
-    from.map((who): JobEvent => ({ type: 'verifying', from: who })),
-    fc.constant<JobEvent>({ type: 'adopt', by: owner, output: completion.output }),
-    fc
-      .tuple(from, fc.boolean())
-      .map(([who, mayRetry]): JobEvent => ({ ...crash, from: who, mayRetry })),
-  );
-})();
-
-describe('properties over any history', () => {
-  const history = fc.array(fc.tuple(anyEvent, fc.integer({ min: 0, max: 60_000 })), {
-    maxLength: 40,
-  });
-
-  it('hold after every step (I1, I2, I3, I6b, I10, I13, I15)', () => {
-    fc.assert(
-      fc.property(history, fc.boolean(), (steps, byHand) => {
-        let job: Job = byHand ? jobByHand() : jobIn('dispatching');
-        let ms = 10_000;
-        for (const [event, pause] of steps) {
-          ms += pause;
-          const before = structuredClone(job);
-          const decision = transition(job, event, at(ms));
-          expect(job).toEqual(before);
-          if (decision.kind === 'refused') continue;
-          expect(transition(job, event, at(ms))).toEqual(decision);
-          if (decision.kind === 'changed') checkStep(job, decision.job);
-          else expect(decision.job).toBe(job);
-          ({ job } = decision);
-        }
-      }),
-      { numRuns: 3000 },
-    );
-  });
-});
-
-function checkStep(before: Job, after: Job): void {
-  expect(brokenInvariants(before, after, policy)).toEqual([]);
-  const wake = nextWakeAt(after, null, policy) ?? Infinity;
-  expect(wake).toBeLessThan(Infinity);
-  if (!isEnded(after)) expect(wake).toBeLessThanOrEqual(after.deadlineAt);
-}
