@@ -37,8 +37,10 @@ export async function follow(job: Followed, signal: AbortSignal): Promise<void> 
     if (end.code === CLOSE_CODES.stale && failures < 2) continue;
     const polling = failures >= timing.failures;
     if (!polling) job.lost();
-    // A browser hides why an upgrade was refused; a plain GET tells.
-    if (!end.opened && !polling) await refresh(job, signal, () => undefined);
+    // A browser hides why an upgrade was refused, and a socket to a job that nobody has made may stay
+    // silent; a plain GET tells.
+    if ((!end.opened || job.since() === null) && !polling)
+      await refresh(job, signal, () => undefined);
     if (polling) await poll(job, signal);
     else await pause(backoff(Math.max(0, failures - 1), timing), signal);
   }
@@ -62,6 +64,7 @@ async function dial(job: Followed, signal: AbortSignal): Promise<SocketEnd> {
     url: job.http.url(path).replace(/^http/, 'ws'),
     protocols,
     timing: job.http.timing,
+    greeted: since === null,
     signal,
     onText(text) {
       const message = parseJson(text);

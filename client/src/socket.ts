@@ -14,6 +14,8 @@ export interface Dial {
   url: string;
   protocols: string[];
   timing: Timing;
+  /** Whether nothing is known yet, so that a server with something to say says it at once. */
+  greeted: boolean;
   signal: AbortSignal;
   onText: (text: string) => void;
 }
@@ -54,7 +56,8 @@ export function runSocket(dial: Dial): Promise<SocketEnd> {
   const on = { signal: over.signal };
   const opened = () => {
     openedAt = performance.now();
-    alive();
+    if (dial.greeted) after(timing.greeting, () => hangUp(1006));
+    else alive();
   };
   const heard = (event: MessageEvent<unknown>) => {
     alive();

@@ -7,6 +7,8 @@ export interface Timing {
   readonly uptime: number;
   /** A socket that neither opens nor fails for this long is given up. */
   readonly connect: number;
+  /** A server that knows the job says so within this long after opening. */
+  readonly greeting: number;
   /** Silence after which a ping is sent, and how long its answer may take. */
   readonly ping: number;
   readonly pong: number;
@@ -28,6 +30,7 @@ export const DEFAULT_TIMING: Timing = {
   backoffMax: 15_000,
   uptime: 5_000,
   connect: 10_000,
+  greeting: 2_000,
   ping: 25_000,
   pong: 8_000,
   poll: 3_000,

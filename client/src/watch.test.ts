@@ -9,6 +9,7 @@ const QUICK = {
   backoffMax: 32,
   uptime: 200,
   connect: 500,
+  greeting: 100,
   ping: 40,
   pong: 40,
   poll: 15,
@@ -161,6 +162,16 @@ describe('faults', () => {
     await watch.result();
     expect(progressOf(seen)).toEqual([20, 50, 0, 10, 100]);
     expect(watch.getSnapshot().job?.status).toBe('complete');
+  });
+
+  it('ends with the typed error when a socket opens to a job that nobody made, and stays silent', async () => {
+    const { server, watch } = await watching({
+      socket: () => undefined,
+      http: (_request, _body, response) => json(response, 404, problem('job_not_found', 404)),
+    });
+    await using _ = server;
+    await expect(watch.result()).rejects.toMatchObject({ code: 'job_not_found' });
+    expect(watch.getSnapshot()).toMatchObject({ connection: 'closed', job: null });
   });
 
   it('ends with the typed error when an upgrade is refused because there is no such job', async () => {

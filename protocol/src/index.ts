@@ -8,3 +8,4 @@ export * from './job.ts';
 export * from './messages.ts';
 export * from './callbacks.ts';
 export * from './requests.ts';
+export * from './explain.ts';

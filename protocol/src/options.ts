@@ -56,7 +56,7 @@ export const ExportOptions = v.pipe(
     trim: v.optional(
       v.pipe(
         v.strictObject({ start: v.optional(Seconds, 0), end: v.optional(Seconds) }),
-        v.check((t) => t.end === undefined || t.end > t.start, 'trim must end after it starts'),
+        v.check((t) => t.end === undefined || t.end > t.start, 'must end after it starts'),
       ),
     ),
     mute: v.optional(v.boolean(), false),
@@ -64,14 +64,14 @@ export const ExportOptions = v.pipe(
   v.forward(
     v.check(
       (o) => o.codec === undefined || CODECS_OF[o.container].includes(o.codec),
-      'this container cannot carry this codec',
+      'is not carried by this container',
     ),
     ['codec'],
   ),
   v.forward(
     v.check(
       (o) => o.container !== 'gif' || o.fps === undefined || o.fps <= GIF_LIMITS.fps,
-      `a GIF has at most ${GIF_LIMITS.fps} frames a second`,
+      `is at most ${GIF_LIMITS.fps} for a GIF`,
     ),
     ['fps'],
   ),

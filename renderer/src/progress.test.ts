@@ -36,6 +36,7 @@ describe('the progress meter', () => {
           expect(eta === undefined || (Number.isFinite(eta) && eta >= 0)).toBe(true);
         }
       }),
+      { examples: [[[{ stage: 'downloading', fraction: 7.66e-322, seconds: 0, ms: 3000 }]]] },
     );
   });
 

@@ -60,7 +60,9 @@ export class ProgressMeter {
   /** Time left, ms; undefined while it is not known. */
   eta(now: number): number | undefined {
     if (now - this.#startedAt < HIDE_ETA_MS || !this.#rate) return undefined;
-    return Math.round((TOP - this.#percent) / this.#rate);
+    const eta = Math.round((TOP - this.#percent) / this.#rate);
+    // A rate can be so small that nothing sensible follows from it.
+    return Number.isFinite(eta) ? eta : undefined;
   }
 
   #finish(stage: WorkStage, fraction: number): void {

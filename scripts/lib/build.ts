@@ -40,15 +40,16 @@ export async function ensureAppFolder(): Promise<void> {
 }
 
 /**
- * Brings the local D1 database of a data folder to the newest schema.
+ * Brings the local D1 database of a data folder to the newest schema of a Worker's configuration,
+ * whose migrations lie beside it.
  * @returns whether it had to. @throws UserError with wrangler's output.
  */
-export async function migrate(dataDir: string): Promise<boolean> {
-  const hash = await migrationsHash();
+export async function migrate(dataDir: string, config = CONFIG): Promise<boolean> {
+  const hash = await hashOf([path.join(path.dirname(config), 'migrations')]);
   const stamp = path.join(dataDir, 'migrations.sha256');
   const state = path.join(dataDir, 'state');
   if (existsSync(path.join(state, 'v3', 'd1')) && (await readText(stamp)) === hash) return false;
-  const command = ['d1', 'migrations', 'apply', 'DB', '--local', '-c', CONFIG];
+  const command = ['d1', 'migrations', 'apply', 'DB', '--local', '-c', config];
   const args = [WRANGLER, ...command, '--persist-to', state];
   const { code, output } = await runNode(args, { env: WRANGLER_ENV });
   if (code !== 0) throw new UserError(`The database could not be migrated:\n${output.trim()}`);

@@ -1,6 +1,6 @@
 // Responsible for what `npm start` understands on its command line. Pure: it touches no file.
 import { parseArgs } from 'node:util';
-import { ExportOptions } from '@export-jobs/protocol';
+import { ExportOptions, explain } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { parsePort } from './port.ts';
 import { UsageError } from './user-error.ts';
@@ -99,6 +99,11 @@ function optionsOf(flags: Flags): ExportOptions {
   const result = v.safeParse(ExportOptions, input);
   if (result.success) return result.output;
   const [issue] = result.issues;
-  const where = v.getDotPath(issue)?.replace('container', 'format').replace('trim.', '');
-  throw new UsageError(where === undefined ? issue.message : `--${where}: ${issue.message}`);
+  const where = v
+    .getDotPath(issue)
+    ?.replace('container', 'format')
+    .replace(/^trim\.?/, '');
+  throw new UsageError(
+    where === undefined ? explain(issue) : `--${where || 'end'} ${explain(issue)}`,
+  );
 }

@@ -32,12 +32,13 @@ export interface FileExport {
 export async function exportFile(task: FileExport): Promise<string> {
   const { baseUrl, file, signal } = task;
   const size = await sizeOf(file);
+  if (task.output !== undefined) await assertWritable(task.output);
   const client = createClient({ baseUrl });
   const progress = new Progress();
   try {
     const blob = await openAsBlob(file);
     const named = new File([blob], path.basename(file));
-    const label = `uploading ${formatBytes(size)}`;
+    const label = `sending ${formatBytes(size)}`;
     const { job } = await client.createExport(named, task.options, {
       signal,
       onUploadProgress: (sent) => progress.show(size === 0 ? 0 : (100 * sent) / size, label),
@@ -45,8 +46,14 @@ export async function exportFile(task: FileExport): Promise<string> {
     const ended = await follow(client, job, signal, progress);
     if (ended.status === 'error') throw new UserError(`The export failed: ${ended.error}`);
     if (ended.status === 'cancelled') throw new UserError('The export was cancelled.');
-    progress.show(100, 'downloading');
-    return await download(client.downloadUrl(ended), await target(task, ended), signal);
+    progress.show(100, 'fetching the result');
+    const url = client.downloadUrl(ended);
+    try {
+      return await download(url, await target(task, ended), signal);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new UserError(`The export is done, but could not be saved: ${reason}\nIt is at ${url}`);
+    }
   } finally {
     progress.end();
   }
@@ -57,6 +64,15 @@ async function sizeOf(file: string): Promise<number> {
   if (!found) throw new UserError(`There is no file ${file}`);
   if (!found.isFile()) throw new UserError(`${file} is not a file`);
   return found.size;
+}
+
+/** Said before hours of rendering, not after. */
+async function assertWritable(output: string): Promise<void> {
+  const found = await stat(output).catch(() => null);
+  if (found?.isDirectory()) throw new UserError(`${output} is a folder; name a file with -o`);
+  if (found) throw new UserError(`${output} exists already; choose another name with -o`);
+  const folder = await stat(path.dirname(output)).catch(() => null);
+  if (!folder?.isDirectory()) throw new UserError(`There is no folder ${path.dirname(output)}`);
 }
 
 async function follow(

@@ -1,3 +1,4 @@
+import { explain } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { Refusal } from './respond.ts';
 
@@ -43,7 +44,7 @@ export function parseOr<S extends v.GenericSchema>(
   if (result.success) return result.output;
   const errors = result.issues.slice(0, 20).map((issue) => ({
     pointer: `/${(v.getDotPath(issue) ?? '').replaceAll('.', '/').slice(0, 200)}`,
-    detail: issue.message.slice(0, 200),
+    detail: explain(issue).slice(0, 200),
   }));
   const [first] = errors;
   throw new Refusal(code, {
