@@ -48,7 +48,7 @@ describe('the command line of npm start', () => {
     [['a.mp4', '--quality', '101'], '--quality'],
     [['a.mp4', '--format', 'avi'], '--format'],
     [['a.mp4', '--codec', 'vp9'], '--codec is not carried by this container'],
-    [['a.mp4', '--end', '0'], 'trim must end after it starts'],
+    [['a.mp4', '--end', '0'], '--end must end after it starts'],
     [['a.mp4', '--speed', '2'], '--speed'],
     [['a.mp4', '--width'], '--width'],
     [['--format', 'webm'], '--format needs a file'],
