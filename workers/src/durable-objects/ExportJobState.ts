@@ -17,6 +17,7 @@ import { greetingOf, messageOf } from '../lib/messages.ts';
 import type { Answer, Renderer, StatusReply } from '../lib/types.ts';
 import { drainOutbox } from '../outbox/drain.ts';
 import type { OutboxItem } from '../outbox/drain.ts';
+import { discardLeftovers } from '../outbox/handlers/outputs.ts';
 import { perform } from '../outbox/perform.ts';
 import { answerCall, filesOf } from './calls.ts';
 import type { RenderFiles } from './calls.ts';
@@ -243,6 +244,8 @@ export class ExportJobState extends DurableObject {
     if (!job || !isEnded(job) || now < purgeAt(job, this.settings.POLICY)) return;
     if (!this.#store.settle(now)) return;
     await this.bucket.put(archiveKey(job.tenant, job.id), this.#store.logLines());
+    // Once more, for a file that a fenced renderer had under way when the job ended.
+    if (job.request) await discardLeftovers(this.bucket, job);
     for (const socket of this.ctx.getWebSockets()) closeBack(socket, 1000, 'the job is archived');
     await this.#store.purge();
   }
