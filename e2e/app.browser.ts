@@ -29,6 +29,8 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   context = await browser.newContext({ acceptDownloads: true });
+  // An export of twenty seconds of film takes its time on a busy machine.
+  context.setDefaultTimeout(90_000);
 });
 afterEach(async () => {
   const complaints = context.pages().flatMap(complaintsOf);
@@ -167,6 +169,7 @@ describe('the page', () => {
     );
     await page.getByTestId('cancel').click();
     await page.getByText('This export was cancelled.').waitFor();
+    await page.getByText('Your upload is kept').waitFor();
     await until('the encoder is gone', () => !isAlive(encoder.pid), 5000);
   });
 
@@ -184,6 +187,42 @@ describe('the page', () => {
     if (await button.isEnabled().catch(() => false)) await button.click();
     await problem.waitFor();
     expect(await problem.textContent()).toMatch(/\w+.*\./);
+    // It would fail again, so another try is not what is offered.
+    await page.getByRole('button', { name: 'Choose another file' }).waitFor();
+    expect(await page.getByRole('button', { name: 'Try again' }).count()).toBe(0);
+  });
+
+  it('says that there is no such export, and offers to make one', async () => {
+    const page = await openTab(context, `${stack.url}/#/jobs/job_nope`);
+    await page.getByText('There is no such export.').waitFor();
+    await page.getByRole('link', { name: 'Make a new export' }).click();
+    await page.getByRole('button', { name: 'Choose a file' }).waitFor();
+    // The browser itself notes each 404.
+    complaintsOf(page).length = 0;
+  });
+
+  it('keeps the filmstrip when Export is clicked before it is there', async () => {
+    const page = await openTab(context, stack.url);
+    await startExport(page);
+    await page.getByRole('progressbar').first().locator('img').first().waitFor();
+    await page.reload();
+    await page.getByTestId('row').first().locator('img').waitFor();
+  });
+
+  it('offers no file of a job that was made by hand as if it had been checked', async () => {
+    const job = `${stack.url}/api/jobs/by-hand`;
+    for (const [call, body] of [
+      ['init', { id: 'by-hand', status: 'pending', progress: 0 }],
+      ['complete', { output_video_key: 'nowhere.mp4' }],
+    ] as const) {
+      const headers = { 'content-type': 'application/json' };
+      const init = { method: 'POST', headers, body: JSON.stringify(body) };
+      expect((await fetch(`${job}/do/${call}`, init)).status).toBe(200);
+    }
+    const page = await openTab(context, `${stack.url}/#/jobs/by-hand`);
+    await page.getByText('This job was made by hand.').waitFor();
+    expect(await page.locator('video').count()).toBe(0);
+    expect(await page.getByTestId('download').count()).toBe(0);
   });
 });
 
@@ -211,6 +250,23 @@ describe('the page for those who do not use a mouse or see it', () => {
     await page.getByTestId('download').waitFor();
     const [download] = await Promise.all([page.waitForEvent('download'), press(/^Download$/)]);
     expect(await download.failure()).toBeNull();
+  });
+
+  it('never loses the focus to the body', async () => {
+    const page = await openTab(context, stack.url);
+    const heading = () => page.evaluate(() => document.activeElement?.matches('h1') ?? false);
+    await choose(page);
+    await until('choosing a file moved it to the heading', heading);
+    await page.getByTestId('export').click();
+    await page.getByTestId('percent').waitFor();
+    await until('exporting moved it to the heading', heading);
+    await page.getByTestId('cancel').focus();
+    const progress = await percentOf(page);
+    await until('the export went on', async () => (await percentOf(page)) > progress);
+    expect(await heading()).toBe(false);
+    await page.keyboard.press('Enter');
+    await page.getByText('This export was cancelled.').waitFor();
+    await until('cancelling moved it to the heading', heading);
   });
 
   it('names its parts for a screen reader', async () => {
@@ -245,6 +301,7 @@ describe('the page for those who do not use a mouse or see it', () => {
     const page = await openTab(context, stack.url);
     await page.setViewportSize({ width: 360, height: 740 });
     await choose(page);
+    await page.getByLabel('Trim end').waitFor();
     const overflow = await page.evaluate(
       () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
     );

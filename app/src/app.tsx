@@ -6,6 +6,7 @@ import { JobView } from './components/job-view.tsx';
 import { TopBar } from './components/top-bar.tsx';
 import { useJobInAddress } from './lib/route.ts';
 import { useBench } from './lib/use-bench.ts';
+import { useFocus } from './lib/use-focus.ts';
 import { useIncomingFiles } from './lib/use-incoming-files.ts';
 
 export function App() {
@@ -14,6 +15,7 @@ export function App() {
   const list = useExportList({ limit: 12, status: filter === 'all' ? undefined : filter });
   const { refresh } = list;
   const bench = useBench(refresh);
+  useFocus(jobId ?? (bench.source === null ? 'choose' : 'settings'));
   const busy = bench.create.state.phase === 'uploading' || bench.create.state.phase === 'creating';
   const hovering = useIncomingFiles(
     useCallback((file: File) => (busy ? undefined : bench.choose(file)), [busy, bench]),

@@ -11,26 +11,28 @@ export function BenchView({ bench, hovering }: { bench: Bench; hovering: boolean
   const { phase } = create.state;
   const sending = phase === 'uploading' || phase === 'creating';
   useGuard(phase === 'uploading');
-  if (source === null) {
-    return (
-      <section className="workspace empty" aria-label="New export">
-        <h1 className="hidden">Export a video</h1>
-        <DropZone hovering={hovering} problem={bench.problem} onFile={bench.choose} />
-      </section>
-    );
-  }
   return (
-    <section className="workspace" aria-label="New export">
-      <h1 className="hidden">Export {source.filename}</h1>
-      <div className="stage-column">
-        {sending ? (
-          <Sending bench={bench} source={source} />
-        ) : (
-          <Preview bench={bench} source={source} />
-        )}
-      </div>
-      <Inspector bench={bench} source={source} sending={sending} />
-    </section>
+    <>
+      <h1 className="hidden" tabIndex={-1}>
+        {`Export ${source?.filename ?? 'a video'}`}
+      </h1>
+      {source === null ? (
+        <section className="workspace empty" aria-label="New export">
+          <DropZone hovering={hovering} problem={bench.problem} onFile={bench.choose} />
+        </section>
+      ) : (
+        <section className="workspace" aria-label="New export">
+          <div className="stage-column">
+            {sending ? (
+              <Sending bench={bench} source={source} />
+            ) : (
+              <Preview bench={bench} source={source} />
+            )}
+          </div>
+          <Inspector bench={bench} source={source} sending={sending} />
+        </section>
+      )}
+    </>
   );
 }
 

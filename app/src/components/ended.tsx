@@ -1,12 +1,15 @@
-import type { EndedJob } from '@export-jobs/client';
+import type { EndedJob, FailureCode } from '@export-jobs/client';
 import { useExportClient } from '@export-jobs/client/react';
+import { FAILURES } from '@export-jobs/protocol';
 import { useState } from 'react';
 import type { Memory } from '../lib/memory.ts';
 import { fromOptions } from '../lib/settings.ts';
 import { sourceOfMemory } from '../lib/source.ts';
+import type { Strip } from '../lib/strip.ts';
 import type { Bench } from '../lib/use-bench.ts';
-import { outputLine } from '../lib/describe.ts';
+import { byHand, outputLine } from '../lib/describe.ts';
 import { exactTime, roughly } from '../lib/format.ts';
+import { FileButton } from './file-button.tsx';
 import { Film } from './film.tsx';
 import { FilmProgress } from './film-progress.tsx';
 import { Glow } from './glow.tsx';
@@ -16,8 +19,10 @@ import { StepList } from './step-list.tsx';
 type Complete = Extract<EndedJob, { status: 'complete' }>;
 type Failed = Extract<EndedJob, { status: 'error' }>;
 
-export function EndedMonitor({ job, strip }: { job: EndedJob; strip: string | null }) {
-  if (job.status === 'complete') return <Result job={job} strip={strip} />;
+export function EndedMonitor({ job, strip }: { job: EndedJob; strip: Strip | null }) {
+  if (job.status === 'complete') {
+    return byHand(job) ? <Unchecked /> : <Result job={job} strip={strip} />;
+  }
   return (
     <>
       <div className="monitor off" data-status={job.status}>
@@ -25,7 +30,7 @@ export function EndedMonitor({ job, strip }: { job: EndedJob; strip: string | nu
           <p className="doing" data-testid={job.status === 'error' ? 'error' : 'stage'}>
             {job.status === 'error' ? job.error : 'This export was cancelled.'}
           </p>
-          <p className="aside">{job.status === 'error' ? afterwards(job) : 'Nothing was kept.'}</p>
+          <p className="aside">{job.status === 'error' ? afterwards(job) : whatIsKept(job)}</p>
         </div>
       </div>
       <FilmProgress
@@ -40,12 +45,29 @@ export function EndedMonitor({ job, strip }: { job: EndedJob; strip: string | nu
   );
 }
 
-function afterwards({ attempt, max_attempts }: Failed): string {
+function whatIsKept({ upload_id }: EndedJob): string {
+  return `No video was made.${upload_id === null ? '' : ' Your upload is kept, so you can export it again.'}`;
+}
+
+function afterwards({ attempt, max_attempts, error_code }: Failed): string | null {
+  if (error_code === 'job_timeout') return null;
   if (attempt < max_attempts) return 'It would fail again in the same way, so it was not repeated.';
   return max_attempts === 1 ? 'There was one attempt.' : `All ${max_attempts} attempts failed.`;
 }
 
-function Result({ job, strip }: { job: Complete; strip: string | null }) {
+/** A job made by hand: whoever reported its end may have named a file that is not there. */
+function Unchecked() {
+  return (
+    <div className="monitor">
+      <div className="reading">
+        <p className="doing">This job was made by hand.</p>
+        <p className="aside">It was reported as done; nothing was checked.</p>
+      </div>
+    </div>
+  );
+}
+
+function Result({ job, strip }: { job: Complete; strip: Strip | null }) {
   return (
     <>
       <div className="monitor">
@@ -95,15 +117,64 @@ export function EndedPanel(props: { job: EndedJob; bench: Bench; memory: Memory 
     const loaded = bench.source?.uploadId === memory?.uploadId ? bench.source : source;
     bench.load(loaded ?? source, fromOptions(job.options));
   };
+  if (byHand(job)) return <ByHandPanel job={job} />;
   if (job.status === 'complete') return <DonePanel job={job} onAgain={again} />;
   return (
     <>
       {job.status === 'error' && <Details job={job} />}
       <div className="actions">
-        <button type="button" className="primary wide" onClick={again}>
-          <Icon name="retry" />
-          {job.status === 'error' ? 'Try again' : 'Export again'}
-        </button>
+        {job.status === 'error' ? (
+          <Remedy code={job.error_code} onAgain={again} onFile={bench.choose} />
+        ) : (
+          <button type="button" className="primary wide" onClick={again}>
+            <Icon name="retry" />
+            Export again
+          </button>
+        )}
+      </div>
+    </>
+  );
+}
+
+/** Permanent failures that the settings cause or can avoid; all others are the file's. */
+const CAUSED_BY_SETTINGS: readonly FailureCode[] = [
+  'options_invalid',
+  'encoder_unavailable',
+  'job_timeout',
+];
+
+/** What helps after a failure. */
+function Remedy(props: { code: FailureCode; onAgain: () => void; onFile: (file: File) => void }) {
+  const settings = CAUSED_BY_SETTINGS.includes(props.code);
+  if (FAILURES[props.code].retry === 'never' && !settings) {
+    return (
+      <FileButton className="primary wide" onFile={props.onFile}>
+        Choose another file
+      </FileButton>
+    );
+  }
+  return (
+    <button type="button" className="primary wide" onClick={props.onAgain}>
+      <Icon name={settings ? 'sliders' : 'retry'} />
+      {settings ? 'Change the settings' : 'Try again'}
+    </button>
+  );
+}
+
+function ByHandPanel({ job }: { job: EndedJob }) {
+  const client = useExportClient();
+  return (
+    <>
+      {job.status === 'error' && <Details job={job} />}
+      <div className="actions">
+        <a className="secondary wide" href="#/">
+          Make a new export
+        </a>
+        {job.status === 'complete' && (
+          <a className="quiet" href={client.downloadUrl(job)} download={job.output.filename}>
+            Download the file it names
+          </a>
+        )}
       </div>
     </>
   );
@@ -119,8 +190,8 @@ function DonePanel({ job, onAgain }: { job: Complete; onAgain: () => void }) {
         {outputLine(job)}
       </p>
       <p className="reassure" title={exactTime(job.completed_at)}>
-        Took {took < 10_000 ? roughly(took) : `about ${roughly(took)}`}
-        {job.verified ? ', and the stored file was checked.' : '.'}
+        Took {took < 10_000 ? roughly(took) : `about ${roughly(took)}`}, and the stored file was
+        checked.
       </p>
       <div className="actions">
         <a
@@ -142,7 +213,7 @@ function DonePanel({ job, onAgain }: { job: Complete; onAgain: () => void }) {
 
 function Details({ job }: { job: Failed }) {
   const [copied, setCopied] = useState(false);
-  const text = `job ${job.id}\nattempt ${job.attempt} of ${job.max_attempts}\ncode ${job.error_code}\nended ${new Date(job.completed_at).toISOString()}`;
+  const text = `job ${job.id}\nattempt ${job.attempt}\ncode ${job.error_code}\nended ${new Date(job.completed_at).toISOString()}`;
   const copy = () => {
     navigator.clipboard.writeText(text).then(
       () => setCopied(true),
@@ -154,10 +225,14 @@ function Details({ job }: { job: Failed }) {
       <dl>
         <dt>Code</dt>
         <dd>{job.error_code}</dd>
-        <dt>Attempt</dt>
-        <dd>
-          {job.attempt} of {job.max_attempts}
-        </dd>
+        {job.attempt > 1 && (
+          <>
+            <dt>Attempt</dt>
+            <dd>
+              {job.attempt} of {job.max_attempts}
+            </dd>
+          </>
+        )}
         <dt>Job</dt>
         <dd>{job.id}</dd>
       </dl>

@@ -1,8 +1,9 @@
+import type { Strip } from '../lib/strip.ts';
 import { Film } from './film.tsx';
 
 /** A progress bar that is the video's own filmstrip: grey at first, in colour as far as it is done. */
 export function FilmProgress(props: {
-  strip: string | null;
+  strip: Strip | null;
   /** 0–100. */
   value: number;
   indeterminate: boolean;

@@ -1,21 +1,24 @@
-import { FRAMES } from '../lib/probe.ts';
+import { FRAMES, type Strip } from '../lib/strip.ts';
 
 /** Light of the video itself behind the picture. `at` is 0–100 of its length. */
-export function Glow({ strip, at }: { strip: string | null; at: number }) {
+export function Glow({ strip, at }: { strip: Strip | null; at: number }) {
   if (strip === null) return <div className="glow" aria-hidden="true" />;
-  const frame = Math.min(FRAMES - 1, Math.floor((at / 100) * FRAMES));
+  const last = strip.frames.length - 1;
+  const frame = strip.frames[Math.min(last, Math.floor((at / 100) * (last + 1)))];
   return (
     <div className="glow lit" aria-hidden="true">
-      <img src={strip} alt="" style={{ '--frame': frame, '--frames': FRAMES }} />
+      <img src={strip.url} alt="" style={{ '--frame': frame, '--frames': FRAMES }} />
     </div>
   );
 }
 
 /** The first good frame of a strip, as a small picture. */
-export function Thumbnail({ strip, label }: { strip: string | null; label: string }) {
+export function Thumbnail({ strip, label }: { strip: Strip | null; label: string }) {
   return (
     <span className="thumbnail" aria-hidden="true">
-      {strip !== null && <img src={strip} alt="" style={{ '--frame': 3, '--frames': FRAMES }} />}
+      {strip !== null && (
+        <img src={strip.url} alt="" style={{ '--frame': strip.frames[3], '--frames': FRAMES }} />
+      )}
       <b>{label}</b>
     </span>
   );

@@ -1,11 +1,12 @@
 import type { ExportJob } from '@export-jobs/client';
 import { useExportClient, useExportJob } from '@export-jobs/client/react';
-import { useEffect, useMemo, useRef, useState, type RefObject } from 'react';
-import { CONTAINER_NAMES, optionsLine, outputLine } from '../lib/describe.ts';
+import { useEffect, useRef, useState, type RefObject } from 'react';
+import { byHand, CONTAINER_NAMES, jobLine } from '../lib/describe.ts';
 import { ago, exactTime, percent } from '../lib/format.ts';
-import { recall } from '../lib/memory.ts';
+import { useMemory } from '../lib/memory.ts';
 import { hrefOf } from '../lib/route.ts';
 import { isIndeterminate, STEPS, stepOf } from '../lib/stages.ts';
+import { stripOfJob } from '../lib/strip.ts';
 import { Thumbnail } from './glow.tsx';
 import { Icon } from './icon.tsx';
 
@@ -26,7 +27,7 @@ export function HistoryRow(props: {
   useEffect(() => {
     if (ended) onEnded();
   }, [ended, onEnded]);
-  const strip = useMemo(() => recall(job.id)?.strip ?? null, [job.id]);
+  const strip = stripOfJob(job, useMemory(job.id));
   const name = job.filename ?? job.id;
   return (
     <li ref={row} className="row" data-testid="row" data-status={job.status} data-current={current}>
@@ -35,9 +36,7 @@ export function HistoryRow(props: {
         <a className="row-name" href={hrefOf(job.id)} aria-current={current ? 'page' : undefined}>
           {name}
         </a>
-        <p className="row-meta">
-          {job.status === 'complete' ? outputLine(job) : optionsLine(job.options)}
-        </p>
+        <p className="row-meta">{jobLine(job)}</p>
       </div>
       <RowState job={job} />
       <time
@@ -81,7 +80,7 @@ function RowState({ job }: { job: ExportJob }) {
 
 function RowAction({ job, name }: { job: ExportJob; name: string }) {
   const client = useExportClient();
-  if (job.status !== 'complete') return <span className="row-action" />;
+  if (job.status !== 'complete' || byHand(job)) return <span className="row-action" />;
   return (
     <a
       className="row-action quiet square"

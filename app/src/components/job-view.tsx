@@ -1,9 +1,10 @@
 import { ExportApiError, type ExportJob } from '@export-jobs/client';
 import { useExportJob } from '@export-jobs/client/react';
-import { useEffect, useMemo } from 'react';
-import { optionsLine } from '../lib/describe.ts';
-import { recall } from '../lib/memory.ts';
+import { useEffect } from 'react';
+import { byHand, optionsLine } from '../lib/describe.ts';
+import { useMemory } from '../lib/memory.ts';
 import { announcement } from '../lib/stages.ts';
+import { stripOfJob } from '../lib/strip.ts';
 import { useTab } from '../lib/tab.ts';
 import type { Bench } from '../lib/use-bench.ts';
 import { EndedMonitor, EndedPanel } from './ended.tsx';
@@ -18,17 +19,23 @@ export function JobView({ id, bench, onEnded }: { id: string; bench: Bench; onEn
   }, [ended, onEnded]);
   useTab(job && !ended ? job.progress : null, job && tabLabel(job));
 
-  if (error !== null) return <NoJob error={error} />;
-  if (job === null) return <Connecting />;
-  return <Job job={job} stale={stale} bench={bench} />;
+  return (
+    <>
+      <h1 className="hidden" tabIndex={-1}>
+        {job?.filename ?? 'Export'}
+      </h1>
+      {error !== null && <NoJob error={error} />}
+      {error === null && job === null && <Connecting />}
+      {error === null && job !== null && <Job job={job} stale={stale} bench={bench} />}
+    </>
+  );
 }
 
 function Job({ job, stale, bench }: { job: ExportJob; stale: boolean; bench: Bench }) {
-  const memory = useMemo(() => recall(job.id), [job.id]);
-  const strip = memory?.strip ?? null;
+  const memory = useMemory(job.id);
+  const strip = stripOfJob(job, memory);
   return (
     <section className="workspace" aria-label="Export">
-      <h1 className="hidden">{job.filename ?? 'Export'}</h1>
       <div className="stage-column">
         {isOver(job) ? (
           <EndedMonitor job={job} strip={strip} />
@@ -59,7 +66,7 @@ const isOver = (job: ExportJob): job is Over => 'completed_at' in job;
 
 function tabLabel(job: ExportJob): string {
   const name = job.filename ?? 'Export';
-  if (job.status === 'complete') return `Ready · ${name}`;
+  if (job.status === 'complete') return `${byHand(job) ? 'Done' : 'Ready'} · ${name}`;
   return job.status === 'error' ? `Failed · ${name}` : name;
 }
 

@@ -2,6 +2,7 @@ import { useEffect, useRef, useState, type RefObject } from 'react';
 import { timecode } from '../lib/format.ts';
 import { resultSides } from '../lib/settings.ts';
 import type { Source } from '../lib/source.ts';
+import { stripOf } from '../lib/strip.ts';
 import type { Bench } from '../lib/use-bench.ts';
 import { FileButton } from './file-button.tsx';
 import { Glow } from './glow.tsx';
@@ -16,7 +17,7 @@ export function Preview({ bench, source }: { bench: Bench; source: Source }) {
   return (
     <>
       <div className="monitor">
-        <Glow strip={source.strip} at={0} />
+        <Glow strip={stripOf(source.strip)} at={0} />
         <Picture bench={bench} source={source} video={video} onClick={playback.toggle} />
         <p className="file-label">
           <strong>{source.filename}</strong>

@@ -1,8 +1,9 @@
 import type { ExportJob } from '@export-jobs/client';
 import { useCancelExport } from '@export-jobs/client/react';
 import { useRef, useState } from 'react';
-import { number, percent } from '../lib/format.ts';
+import { number, percent, sentence } from '../lib/format.ts';
 import { isIndeterminate, sentenceOf, spokenProgress, stepOf, timeLeft } from '../lib/stages.ts';
+import type { Strip } from '../lib/strip.ts';
 import { useNow } from '../lib/use-now.ts';
 import { FilmProgress } from './film-progress.tsx';
 import { Glow } from './glow.tsx';
@@ -10,7 +11,7 @@ import { StepList } from './step-list.tsx';
 
 type Running = Extract<ExportJob, { status: 'pending' | 'processing' }>;
 
-export function RunningMonitor(props: { job: Running; strip: string | null; stale: boolean }) {
+export function RunningMonitor(props: { job: Running; strip: Strip | null; stale: boolean }) {
   const { job, strip, stale } = props;
   const now = useNow(500);
   const indeterminate = isIndeterminate(job);
@@ -54,7 +55,6 @@ export function RunningPanel({ job }: { job: Running }) {
         <dl className="facts">
           <Fact name="Speed" value={job.speed === null ? '–' : `${number(job.speed)}×`} />
           <Fact name="Frames/s" value={job.fps === null ? '–' : number(Math.round(job.fps))} />
-          <Fact name="Attempt" value={`${job.attempt} of ${job.max_attempts}`} />
         </dl>
       )}
       {job.last_failure !== null && (
@@ -62,7 +62,7 @@ export function RunningPanel({ job }: { job: Running }) {
           <strong>
             Attempt {job.attempt} of {job.max_attempts}
           </strong>{' '}
-          {job.last_failure.message} Starting over.
+          {sentence(job.last_failure.message)} Starting over.
         </p>
       )}
       <p className="reassure">You can close this tab; the export goes on.</p>

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'react';
 import { bytes, leftIn, percent } from '../lib/format.ts';
 import type { Source } from '../lib/source.ts';
+import { stripOf } from '../lib/strip.ts';
 import { useTab } from '../lib/tab.ts';
 import type { Bench } from '../lib/use-bench.ts';
 import { FilmProgress } from './film-progress.tsx';
@@ -15,11 +16,12 @@ export function Sending({ bench, source }: { bench: Bench; source: Source }) {
   const value = size === 0 ? 0 : (sent / size) * 100;
   const speed = useSpeed(sent);
   const left = speed > 0 && !done ? leftIn(((size - sent) / speed) * 1000) : null;
+  const strip = stripOf(source.strip);
   useTab(done ? null : value, `sending ${source.filename}`);
   return (
     <>
       <div className="monitor">
-        <Glow strip={source.strip} at={value} />
+        <Glow strip={strip} at={value} />
         <div className="reading">
           <p className="big">{done ? percent(100) : percent(value)}</p>
           <p className="doing">{done ? 'Creating the export' : `Sending ${source.filename}`}</p>
@@ -31,7 +33,7 @@ export function Sending({ bench, source }: { bench: Bench; source: Source }) {
         </div>
       </div>
       <FilmProgress
-        strip={source.strip}
+        strip={strip}
         value={value}
         indeterminate={false}
         label="Upload"

@@ -2,6 +2,7 @@ import type { KeyboardEvent } from 'react';
 import { timecode } from '../lib/format.ts';
 import { resultSeconds } from '../lib/settings.ts';
 import type { Source } from '../lib/source.ts';
+import { stripOf, type Strip as Filmstrip } from '../lib/strip.ts';
 import type { Bench } from '../lib/use-bench.ts';
 import { Film } from './film.tsx';
 import { FieldError, NumberField } from './fields.tsx';
@@ -36,7 +37,7 @@ export function Trim(props: {
       <legend className="hidden">Trim</legend>
       {duration !== null && (
         <Strip
-          {...{ duration, start, end: last, time, strip: source.strip }}
+          {...{ duration, start, end: last, time, strip: stripOf(source.strip) }}
           onStart={dragStart}
           onEnd={dragEnd}
         />
@@ -90,7 +91,7 @@ function Strip(props: {
   start: number;
   end: number;
   time: number;
-  strip: string | null;
+  strip: Filmstrip | null;
   onStart: (value: number) => void;
   onEnd: (value: number) => void;
 }) {

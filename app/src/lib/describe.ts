@@ -8,6 +8,9 @@ export const CONTAINER_NAMES: Record<Container, string> = {
   gif: 'GIF',
 };
 
+/** Keeps a number and its unit on one line. */
+const NO_BREAK = '\u00a0';
+
 export const CODEC_NAMES: Record<Codec, string> = {
   h264: 'H.264',
   hevc: 'HEVC',
@@ -15,7 +18,12 @@ export const CODEC_NAMES: Record<Codec, string> = {
   av1: 'AV1',
 };
 
-/** "MP4 · H.264 · 1080 px high", from what was asked for. */
+/** Whether a job was made and reported by hand: nobody checked that there is a file. */
+export function byHand(job: ExportJob): boolean {
+  return job.options === null || (job.status === 'complete' && !job.verified);
+}
+
+/** "MP4 · H.264 · at most 1080p", from what was asked for: nothing is made larger than it was. */
 export function optionsLine(options: ExportOptions | null): string {
   if (options === null) return 'Made by hand';
   const { width, height, codec, container } = options;
@@ -23,9 +31,9 @@ export function optionsLine(options: ExportOptions | null): string {
     width !== undefined && height !== undefined
       ? `${width} × ${height}`
       : height !== undefined
-        ? `${height}p`
+        ? `at most ${height}p`
         : width !== undefined
-          ? `${width} px wide`
+          ? `at most ${width} px wide`
           : 'source size';
   return [CONTAINER_NAMES[container], codec && CODEC_NAMES[codec], size]
     .filter(Boolean)
@@ -39,6 +47,13 @@ export function outputLine({ output }: Extract<ExportJob, { status: 'complete' }
     output.duration_ms !== null && timecode(output.duration_ms / 1000),
     output.size !== null && bytes(output.size),
   ]
-    .filter(Boolean)
+    .filter((part) => part !== false)
+    .map((part) => part.replaceAll(' ', NO_BREAK))
     .join(' · ');
+}
+
+/** What the list says of a job. */
+export function jobLine(job: ExportJob): string {
+  if (job.status !== 'complete') return optionsLine(job.options);
+  return byHand(job) ? 'Made by hand · not checked' : outputLine(job);
 }

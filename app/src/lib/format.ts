@@ -67,6 +67,11 @@ export function ago(then: number, now: number): string {
   return relative.format(Math.round(seconds / 86_400), 'day');
 }
 
+/** A text from elsewhere as a sentence that another can follow. */
+export function sentence(text: string): string {
+  return /[.!?…]$/.test(text.trimEnd()) ? text.trimEnd() : `${text.trimEnd()}.`;
+}
+
 export function exactTime(then: number): string {
   return new Date(then).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 }

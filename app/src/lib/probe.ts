@@ -1,20 +1,22 @@
-import type { Facts } from './source.ts';
+import type { Source } from './source.ts';
+import { FRAMES } from './strip.ts';
 
-/** Frames of a strip, and the size of each in pixels. */
-export const FRAMES = 12;
+/** Pixels. */
 const FRAME_HEIGHT = 80;
 const PATIENCE_MS = 8_000;
 
+type Found = Partial<Pick<Source, 'facts' | 'strip'>>;
+
 /**
- * Reads length and size of a video, then its filmstrip, with the browser's own decoder.
- * `onFacts` is called as soon as they are known. Resolves with null for what cannot be read here,
- * which says nothing about the server: it reads more formats than a browser.
+ * Reads length and size of a video, then its filmstrip, with the browser's own decoder. `onFound` is
+ * told each thing as soon as it is known, the strip again with each frame. Resolves at the end, also
+ * for what cannot be read here: that says nothing about the server, which reads more formats.
  */
 export async function probe(
   url: string,
   signal: AbortSignal,
-  onFacts: (facts: Facts) => void,
-): Promise<string | null> {
+  onFound: (found: Found) => void,
+): Promise<void> {
   const video = document.createElement('video');
   video.muted = true;
   video.preload = 'auto';
@@ -23,31 +25,37 @@ export async function probe(
     const loaded = once(video, 'loadeddata', signal);
     video.src = url;
     await loaded;
-    if (!Number.isFinite(video.duration) || video.videoWidth === 0) return null;
-    onFacts({ duration: video.duration, width: video.videoWidth, height: video.videoHeight });
-    return await filmstrip(video, signal);
+    if (!Number.isFinite(video.duration) || video.videoWidth === 0) return;
+    const { duration, videoWidth: width, videoHeight: height } = video;
+    onFound({ facts: { duration, width, height } });
+    await filmstrip(video, signal, (strip) => onFound({ strip }));
   } catch {
-    return null;
+    // Not readable here, or given up: what was found until then stays.
   } finally {
     video.removeAttribute('src');
     video.load();
   }
 }
 
-async function filmstrip(video: HTMLVideoElement, signal: AbortSignal): Promise<string | null> {
+async function filmstrip(
+  video: HTMLVideoElement,
+  signal: AbortSignal,
+  onFrame: (strip: string) => void,
+): Promise<void> {
   const width = Math.round((FRAME_HEIGHT * 16) / 9);
   const canvas = document.createElement('canvas');
   canvas.width = width * FRAMES;
   canvas.height = FRAME_HEIGHT;
   const context = canvas.getContext('2d');
-  if (context === null) return null;
+  if (context === null) return;
   for (let n = 0; n < FRAMES; n += 1) {
     const seeked = once(video, 'seeked', signal);
     video.currentTime = ((n + 0.5) / FRAMES) * video.duration;
     await seeked;
-    drawCover(context, video, n * width, width);
+    // The newest frame stands in for those to come, so that a strip is never half empty.
+    for (let cell = n; cell < FRAMES; cell += 1) drawCover(context, video, cell * width, width);
+    onFrame(canvas.toDataURL('image/jpeg', 0.7));
   }
-  return canvas.toDataURL('image/jpeg', 0.7);
 }
 
 /** Fills one frame of the strip, cutting what does not fit, like `object-fit: cover`. */

@@ -3,7 +3,13 @@ import { useSyncExternalStore } from 'react';
 /** The job that the address names, as `#/jobs/{id}`. */
 function jobInAddress(): string | null {
   const id = /^#\/jobs\/([^/]+)$/.exec(location.hash)?.[1];
-  return id === undefined ? null : decodeURIComponent(id);
+  if (id === undefined) return null;
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    // Not an address that we made: there is no such job, and the page will say so.
+    return id;
+  }
 }
 
 function onChange(listener: () => void): () => void {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { running, waiting } from '../../../client/test/jobs.ts';
-import { bytes, percent, roughly, timecode } from './format.ts';
+import { complete, running, waiting } from '../../../client/test/jobs.ts';
+import { jobLine, optionsLine } from './describe.ts';
+import { bytes, percent, roughly, sentence, timecode } from './format.ts';
 import { announcement, spokenProgress } from './stages.ts';
 
 describe('what a screen reader hears', () => {
@@ -15,6 +16,28 @@ describe('what a screen reader hears', () => {
     const job = { ...running(1, 42), eta_ms: 120_000 };
     expect(spokenProgress(job, 0)).toBe('42 percent, about 2 minutes left');
     expect(spokenProgress(waiting(1), 0)).toBe('Waiting for a renderer');
+  });
+});
+
+describe('the line on an export', () => {
+  const options = { container: 'mp4', fit: 'contain', quality: 60, mute: false } as const;
+
+  it('promises no larger picture than the source has', () => {
+    expect(optionsLine({ ...options, width: 1080 })).toBe('MP4 · at most 1080 px wide');
+    expect(optionsLine({ ...options, height: 1080 })).toBe('MP4 · at most 1080p');
+  });
+
+  it('claims no file for a job that was made by hand', () => {
+    expect(jobLine(complete(1))).toBe('Made by hand · not checked');
+    expect(jobLine({ ...complete(1), options }).replaceAll('\u00a0', ' ')).toBe(
+      '2 × 2 · 0:01.0 · 10 bytes',
+    );
+  });
+});
+
+describe('a text from elsewhere', () => {
+  it('ends with one full stop before the next sentence', () => {
+    expect(['boom', 'Gone. ', 'Why?'].map(sentence)).toEqual(['boom.', 'Gone.', 'Why?']);
   });
 });
 

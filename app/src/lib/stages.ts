@@ -1,4 +1,5 @@
 import type { ExportJob } from '@export-jobs/client';
+import { byHand } from './describe.ts';
 import { leftIn, percent } from './format.ts';
 
 /** The steps of an export as the page shows them. */
@@ -61,7 +62,7 @@ export function spokenProgress(job: ExportJob, now: number): string {
 /** What the live region says; changes only with the stage, the attempt and each quarter. */
 export function announcement(job: ExportJob): string {
   const name = job.filename ?? 'The export';
-  if (job.status === 'complete') return `${name} is ready to download.`;
+  if (job.status === 'complete') return `${name} is ${byHand(job) ? 'done' : 'ready to download'}.`;
   if (job.status === 'error') return `${name} failed. ${job.error}`;
   if (job.status === 'cancelled') return `${name} was cancelled.`;
   const quarter = Math.floor(job.progress / 25) * 25;

@@ -1,6 +1,6 @@
 import { useCreateExport, type CreateExport } from '@export-jobs/client/react';
 import { useCallback, useEffect, useRef, useState, type RefObject } from 'react';
-import { remember } from './memory.ts';
+import { amend, remember } from './memory.ts';
 import { probe } from './probe.ts';
 import { goTo } from './route.ts';
 import { DEFAULTS, toOptions, withContainer, type Preset, type Settings } from './settings.ts';
@@ -113,11 +113,13 @@ function useSource() {
       const opened = sourceOfFile(file);
       replace(opened);
       const learn = (part: Partial<Source>) => {
-        if (current.current?.url === opened.url) replace({ ...current.current, ...part });
+        if (current.current?.url !== opened.url) return;
+        const known = { ...current.current, ...part };
+        replace(known);
+        // An export of it may have been made meanwhile.
+        if (known.uploadId !== null) amend(known.uploadId, known);
       };
-      void probe(opened.url, own.signal, (facts) => learn({ facts })).then((strip) =>
-        learn({ strip, probing: false }),
-      );
+      void probe(opened.url, own.signal, learn).then(() => learn({ probing: false }));
     },
     [replace],
   );
