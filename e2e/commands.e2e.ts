@@ -108,7 +108,7 @@ describe('npm start -- FILE', () => {
     [['film.mp4', '--width', '33'], '--width'],
     [['film.mp4', '--quality', 'best'], '--quality'],
     [['film.mp4', '--format', 'webm', '--codec', 'h264'], '--codec'],
-    [['film.mp4', '--start', '2', '--end', '1'], 'trim must end after it starts'],
+    [['film.mp4', '--start', '2', '--end', '1'], '--end must end after it starts'],
     [['film.mp4', '--frobnicate'], 'frobnicate'],
     [['--mute'], '--mute'],
     [['--port', 'http'], '--port'],
