@@ -25,7 +25,13 @@ export default defineConfig({
         test: {
           name: 'node',
           include: ['{protocol,client,renderer,workers,scripts,app}/**/*.test.{ts,tsx}'],
-          exclude: ['**/node_modules/**', '**/dist/**', 'workers/test/**', 'renderer/test/**'],
+          exclude: [
+            '**/node_modules/**',
+            '**/dist/**',
+            'workers/test/**',
+            'workers/simulation/**',
+            'renderer/test/**',
+          ],
           testTimeout: 30_000,
         },
       },
@@ -42,6 +48,9 @@ export default defineConfig({
           setupFiles: ['./workers/test/setup.ts'],
           testTimeout: 30_000,
         },
+      },
+      {
+        test: { name: 'simulation', include: ['workers/simulation/*.test.ts'] },
       },
       {
         test: { name: 'media', include: ['renderer/test/**/*.test.ts'], testTimeout: 60_000 },

@@ -4,7 +4,18 @@ import { inRoot, ROOT } from './lib/paths.ts';
 import { runNode } from './lib/run.ts';
 import { paint } from './lib/terminal.ts';
 
-const PACKAGES = ['protocol', 'workers', 'renderer', 'client', 'app', 'scripts', 'e2e'];
+const PACKAGES = [
+  'protocol',
+  'workers',
+  'workers/simulation',
+  'renderer',
+  'client',
+  'app',
+  'scripts',
+  'e2e',
+  'faults',
+  'bench',
+];
 const module = (...parts: string[]) => inRoot('node_modules', ...parts);
 const TSC = module('typescript', 'bin', 'tsc');
 const VITEST = module('vitest', 'vitest.mjs');

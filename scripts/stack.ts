@@ -29,10 +29,28 @@ export interface StackOptions {
   readonly policy?: Readonly<Record<string, number>>;
   /** How long the stand-in lets a silent renderer keep its job, ms. Default 40,000. */
   readonly leaseMs?: number;
+  /** Another Worker in the place of the real one; for tests and comparisons. */
+  readonly workerCode?: WorkerCode;
+  /** Further variables of the Worker, and of the renderers. */
+  readonly workerEnv?: Readonly<Record<string, string>>;
+  readonly rendererEnv?: Readonly<Record<string, string>>;
+  /** Another program in the place of the renderer. */
+  readonly rendererMain?: string;
+  /** Puts something between two parts: gets where calls go to, gives what callers are told. */
+  readonly detour?: (link: Link, url: string) => string;
   /** Gets a sentence for each thing that happens. Default: stderr. */
   readonly say?: (text: string) => void;
   /** Gets each line that a part prints. Default: none; the logs have them all. */
   readonly onLine?: (part: string, line: string) => void;
+}
+
+/** Who calls whom between the parts. */
+export type Link = 'renderer-worker' | 'worker-runpod' | 'renderer-runpod';
+
+/** A Worker: its wrangler configuration, and a script in the place of the one that this names. */
+export interface WorkerCode {
+  readonly config?: string;
+  readonly script?: string;
 }
 
 /** A running stack. */
@@ -97,11 +115,11 @@ async function startParts(options: Settled, undo: (() => Promise<void>)[]) {
 }
 
 async function startWorker(options: Settled, undo: (() => Promise<void>)[]): Promise<Part> {
-  const { port, dataDir } = options;
+  const { port } = options;
   const common = await commonOf(options, 'worker');
   const worker = new Part({
     ...common,
-    args: wranglerDev(port, dataDir),
+    args: wranglerDev(options),
     env: WRANGLER_ENV,
     answers: () => answers(port),
     distress: /runtime crashed/,
@@ -118,8 +136,8 @@ async function startRenderers(options: Settled, standIn: StandIn, undo: (() => P
   for (let n = 1; n <= (options.renderers ?? 1); n += 1) {
     const part = new Part({
       ...(await commonOf(options, n === 1 ? 'renderer' : `renderer-${n}`)),
-      args: [inRoot('renderer', 'src', 'main.ts')],
-      env: { ...standIn.workerEnv(`local-${n}`), NODE_NO_WARNINGS: '1' },
+      args: [options.rendererMain ?? inRoot('renderer', 'src', 'main.ts')],
+      env: rendererEnv(options, standIn, `local-${n}`),
     });
     undo.push(() => part.stop());
     parts.push(part);
@@ -151,9 +169,10 @@ function sayOnStderr(text: string): void {
 /** What wrangler prints of our own questions. */
 const PROBE_LINE = /GET \/healthz /;
 
-async function prepare({ dataDir, app = true, say = sayOnStderr }: Settled): Promise<void> {
+async function prepare(options: Settled): Promise<void> {
+  const { dataDir, app = true, say = sayOnStderr, workerCode } = options;
   const built = app ? buildApp() : ensureAppFolder().then(() => false);
-  const migrated = migrate(dataDir);
+  const migrated = migrate(dataDir, workerCode?.config);
   // Both to their end, so that a failure of one leaves nothing running.
   const [page, schema] = await Promise.allSettled([built, migrated]);
   if (page.status === 'rejected') throw page.reason;
@@ -166,28 +185,45 @@ function envFileOf(dataDir: string): string {
   return path.join(dataDir, 'dev.vars');
 }
 
-function wranglerDev(port: number, dataDir: string): string[] {
+function wranglerDev({ port, dataDir, workerCode = {} }: Settled): string[] {
+  const { config = CONFIG, script } = workerCode;
   // Port 0: the inspector of a second stack must not clash with that of the first.
   const address = ['--ip', '127.0.0.1', '--port', `${port}`, '--inspector-port', '0'];
-  const state = ['-c', CONFIG, '--persist-to', path.join(dataDir, 'state')];
+  const state = ['-c', config, '--persist-to', path.join(dataDir, 'state')];
   const files = [...state, '--env-file', envFileOf(dataDir)];
   const output = ['--show-interactive-dev-session=false', '--log-level', 'info'];
-  return [WRANGLER, 'dev', ...address, ...files, ...output];
+  return [WRANGLER, 'dev', ...(script ? [script] : []), ...address, ...files, ...output];
 }
 
-function devVars({ port, policy }: Settled, secrets: Secrets, standIn: StandIn): string {
+function devVars(options: Settled, secrets: Secrets, standIn: StandIn): string {
+  const { port, policy, detour = straight, workerEnv } = options;
   const variables = {
     DEVELOPMENT: '1',
     SIGNING_KEYS: secrets.signingKeys,
     ID_KEY: secrets.idKey,
-    PUBLIC_URL: `http://127.0.0.1:${port}`,
-    RUNPOD_ENDPOINT_URL: `${standIn.url}/v2/local`,
+    PUBLIC_URL: detour('renderer-worker', `http://127.0.0.1:${port}`),
+    RUNPOD_ENDPOINT_URL: `${detour('worker-runpod', standIn.url)}/v2/local`,
     RUNPOD_API_KEY: secrets.runpodApiKey,
     POLICY: JSON.stringify(policy ?? {}),
+    ...workerEnv,
   };
   return Object.entries(variables)
     .map(([name, value]) => `${name}='${value}'\n`)
     .join('');
+}
+
+function rendererEnv(options: Settled, standIn: StandIn, workerId: string) {
+  const { detour = straight } = options;
+  const url = detour('renderer-runpod', standIn.url);
+  const env: Record<string, string> = { NODE_NO_WARNINGS: '1' };
+  for (const [name, value] of Object.entries(standIn.workerEnv(workerId))) {
+    env[name] = value.replace(standIn.url, () => url);
+  }
+  return { ...env, ...options.rendererEnv };
+}
+
+function straight(_link: Link, url: string): string {
+  return url;
 }
 
 /** @throws UserError with the end of the log when the Worker dies or stays silent. */

@@ -32,7 +32,7 @@ afterAll(async () => {
 });
 
 /** A data folder with the newest schema, copied from one that is made once: wrangler takes seconds. */
-async function migratedFolder(): Promise<string> {
+export async function migratedFolder(): Promise<string> {
   const template = path.join(CACHE, `migrated-${await migrationsHash()}`);
   if (!existsSync(template)) {
     const making = `${template}-${process.pid}`;

@@ -76,6 +76,20 @@ describe.skipIf(!ffmpeg || !isLinux)('a supervised encode (needs Linux and ffmpe
     expect(processesIn(folder)).toEqual([]);
   });
 
+  it('is not blamed when it was this process that stood still', async () => {
+    const folder = await newFolder();
+    const { abort, ended, frames } = start(folder, { stallMs: 1500 });
+    await vi.waitFor(() => expect(frames()).toBeGreaterThan(0), 5000);
+    // Once it goes on, its timers are due before anything that came meanwhile is read.
+    const pause = `kill -s STOP ${process.pid}; sleep 2.5; kill -s CONT ${process.pid}`;
+    await once(spawn('/bin/sh', ['-c', pause]), 'close');
+    const before = frames();
+    await vi.waitFor(() => expect(frames()).toBeGreaterThan(before), 3000);
+    const reason = new Error('not wanted');
+    abort.abort(reason);
+    expect(await ended).toBe(reason);
+  });
+
   it('is killed within two seconds even when it is frozen', async () => {
     const folder = await newFolder();
     const { abort, ended, frames } = start(folder);

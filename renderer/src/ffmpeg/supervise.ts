@@ -21,6 +21,8 @@ export interface SuperviseOptions {
   readonly onProgress?: (progress: EncodeProgress) => void;
 }
 
+/** How long what ffmpeg has already said may take to be read, ms. */
+const UNREAD_MS = 500;
 /** Between asking ffmpeg to end and killing it, ms. */
 const TERM_GRACE_MS = 1500;
 
@@ -129,13 +131,20 @@ function readProgress(child: ChildProcess, onBlock: (progress: EncodeProgress) =
 /** Calls back once when neither frames nor bytes have grown for `stallMs`. */
 function watchStall(stallMs: number, onStall: () => void) {
   let best = { frame: 0, size: 0 };
-  let timer = setTimeout(onStall, stallMs);
+  let timer: NodeJS.Timeout;
+  const arm = () => {
+    timer = setTimeout(() => {
+      // After a pause of this whole process its timers come first: what came meanwhile is read yet.
+      timer = setTimeout(onStall, UNREAD_MS);
+    }, stallMs);
+  };
+  arm();
   return {
     saw({ frame, size = 0, ended }: EncodeProgress) {
       if (frame <= best.frame && size <= best.size && !ended) return;
       best = { frame: Math.max(frame, best.frame), size: Math.max(size, best.size) };
       clearTimeout(timer);
-      timer = setTimeout(onStall, stallMs);
+      arm();
     },
     end: () => clearTimeout(timer),
   };

@@ -1,0 +1,120 @@
+// `npm run faults`: runs the whole system while everything between and below its parts is broken by a
+// seed, and says what did not hold.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { planOf } from '../faults/plan.ts';
+import { runFaults, type RunResult } from '../faults/run.ts';
+import { makeSources, type Sources } from '../faults/sources.ts';
+import { NAIVE, OURS, type System } from '../faults/systems.ts';
+import { describePlan, describeRun, describeRuns } from '../faults/table.ts';
+import { ensureFfmpeg } from './ensure-ffmpeg.ts';
+import { onStop } from './lib/until-stopped.ts';
+import { report, UsageError } from './lib/user-error.ts';
+
+const USAGE = `usage: npm run faults -- [--jobs N] [--seed N] [--seeds N] [--naive | --compare] [--verbose] [--keep]
+
+  --jobs N     exports in a run (50)
+  --seed N     the first seed (1)
+  --seeds N    how many seeds, one after the other (1)
+  --naive      the naive sketch of the contract instead of this project
+  --compare    both, side by side
+  --verbose    says what is planned, and what happens when
+  --keep       keeps the data and logs of each run, and says where`;
+
+const FLAGS = {
+  jobs: { type: 'string', default: '50' },
+  seed: { type: 'string', default: '1' },
+  seeds: { type: 'string', default: '1' },
+  naive: { type: 'boolean', default: false },
+  compare: { type: 'boolean', default: false },
+  verbose: { type: 'boolean', default: false },
+  keep: { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h', default: false },
+} as const;
+type Flags = ReturnType<typeof flagsOf>;
+
+process.exit(await main());
+
+async function main(): Promise<number> {
+  // Every part dies with this process, however it ends.
+  onStop(() => process.exit(130));
+  try {
+    const flags = flagsOf(process.argv.slice(2));
+    if (flags.help) {
+      console.log(USAGE);
+      return 0;
+    }
+    await ensureFfmpeg();
+    return await runAll(flags);
+  } catch (error) {
+    report(error);
+    if (error instanceof UsageError) console.error(`\n${USAGE}`);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+async function runAll(flags: Flags): Promise<number> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'export-jobs-faults-'));
+  const results: RunResult[] = [];
+  try {
+    const sources = await makeSources(folder);
+    for (let seed = flags.seed; seed < flags.seed + flags.seeds; seed += 1) {
+      for (const system of flags.systems) {
+        const result = await runOne(flags, system, seed, { folder, sources });
+        console.log(describeRun(result));
+        results.push(result);
+      }
+    }
+  } finally {
+    if (flags.keep) console.log(`kept: ${folder}`);
+    else await rm(folder, { recursive: true, force: true });
+  }
+  console.log(`\n${describeRuns(results)}`);
+  return results.some(({ system, violations }) => system === 'ours' && violations.length > 0) ||
+    (flags.naive && results.some(({ violations }) => violations.length > 0))
+    ? 1
+    : 0;
+}
+
+async function runOne(
+  { jobs, verbose }: Flags,
+  system: System,
+  seed: number,
+  { folder, sources }: { folder: string; sources: Sources },
+): Promise<RunResult> {
+  const plan = planOf(seed, jobs);
+  if (verbose) console.log(describePlan(plan));
+  const own = path.join(folder, `${system.name}-${seed}`);
+  const tell = verbose ? { tell: (text: string) => console.log(text) } : {};
+  return await runFaults({ system, plan, sources, folder: own, ...tell });
+}
+
+/** @throws UsageError that says what is wrong. */
+function flagsOf(args: readonly string[]) {
+  const { jobs, seed, seeds, naive, compare, verbose, keep, help } = parse(args);
+  return {
+    jobs: count('jobs', jobs),
+    seed: count('seed', seed),
+    seeds: count('seeds', seeds),
+    systems: compare ? [OURS, NAIVE] : naive ? [NAIVE] : [OURS],
+    naive,
+    verbose,
+    keep,
+    help,
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: FLAGS }).values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function count(name: string, text: string): number {
+  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
+  throw new UsageError(`--${name} takes a whole number from 1, not "${text}"`);
+}

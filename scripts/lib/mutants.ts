@@ -1,0 +1,290 @@
+// What `npm run mutate` breaks: each mutant is one bug that somebody could write, or two defences
+// against the same mishap taken away at once.
+
+export interface Edit {
+  /** Inside `workers/src`. */
+  readonly file: string;
+  /** Must be there exactly once. */
+  readonly find: string;
+  readonly replace: string;
+}
+
+export interface Mutant {
+  readonly name: string;
+  readonly edits: readonly Edit[];
+  /** Why nothing needs to catch it. */
+  readonly survives?: string;
+}
+
+const MACHINE = 'job/machine.ts';
+const ATTEMPT = 'job/attempt.ts';
+const SCHEDULE = 'job/schedule.ts';
+const STORE = 'durable-objects/job-store.ts';
+const OBJECT = 'durable-objects/ExportJobState.ts';
+const CALLS = 'durable-objects/calls.ts';
+const DRAIN = 'outbox/drain.ts';
+const PERFORM = 'outbox/perform.ts';
+
+function edit(file: string, find: string, replace: string): Edit {
+  return { file, find, replace };
+}
+
+function mutant(name: string, ...edits: Edit[]): Mutant {
+  return { name, edits };
+}
+
+const epoch = edit(
+  MACHINE,
+  "if (job.state !== 'running' || job.owner?.epoch !== from.epoch) {",
+  "if (job.state !== 'running') {",
+);
+const reportOrder = edit(
+  MACHINE,
+  'if (event.from && event.seq <= running.reportSeq) return unchanged(job);',
+  '',
+);
+const monotone = edit(MACHINE, 'Math.max(running.progress, event.percent)', 'event.percent');
+const healing = edit(OBJECT, 'this.#store.heal(this.settings.POLICY, Date.now());', '');
+const selfCheck = edit(OBJECT, 'if (broken.length > 0) {', 'if (broken.length > 99) {');
+
+export const MUTANTS: readonly Mutant[] = [
+  // The fence.
+  mutant('an older epoch may speak', epoch),
+  mutant(
+    'an older attempt may speak',
+    edit(MACHINE, "if (from.attempt !== job.attempt) return refused('stale_attempt');", ''),
+  ),
+  mutant(
+    'any claim takes an attempt over',
+    edit(
+      MACHINE,
+      "if (!job.owner || !redelivered) return refused('not_owner');",
+      "if (!job.owner) return refused('not_owner');",
+    ),
+  ),
+  mutant(
+    'a redelivery keeps the epoch',
+    edit(MACHINE, 'const epoch = job.owner.epoch + 1;', 'const epoch = job.owner.epoch;'),
+  ),
+  mutant(
+    'a repeated claim is a redelivery',
+    edit(MACHINE, 'if (job.owner?.nonce === nonce) return unchanged(job);', ''),
+  ),
+  {
+    name: 'an attempt that waits for its retry can be claimed',
+    edits: [
+      edit(
+        MACHINE,
+        "if (event.attempt !== job.attempt || job.state === 'retry_wait') return refused('stale_attempt');",
+        "if (event.attempt !== job.attempt) return refused('stale_attempt');",
+      ),
+    ],
+    survives: 'nobody has a ticket of an attempt before it is handed over (decision 002)',
+  },
+  // The end.
+  mutant(
+    'calls are let through after the end',
+    edit(
+      MACHINE,
+      "  if (isEnded(job)) return refused('job_finished');\n  if (from === null) {",
+      '  if (from === null) {',
+    ),
+  ),
+  mutant(
+    'a cancel undoes another end',
+    edit(MACHINE, "if (isEnded(job)) return refused('cancel_conflict');", ''),
+  ),
+  mutant(
+    'a lost output is adopted after the end, unchecked',
+    edit(MACHINE, 'if (isEnded(job)) return unchanged(job);\n  const done', 'const done'),
+    edit(
+      'outbox/handlers/outputs.ts',
+      'if (!job.request || isEnded(job)) return null;',
+      'if (!job.request) return null;',
+    ),
+    selfCheck,
+  ),
+  mutant(
+    'a repeated complete is refused',
+    edit(
+      MACHINE,
+      "return job.output.key === event.output.key ? unchanged(job) : refused('job_finished');",
+      "return refused('job_finished');",
+    ),
+  ),
+  mutant(
+    'a repeated error is refused',
+    edit(
+      MACHINE,
+      'if (event.from && sameCaller(job.closed, event.from)) return unchanged(job);',
+      '',
+    ),
+  ),
+  // Progress.
+  mutant('reports are taken in any order, and progress may fall', reportOrder, monotone, selfCheck),
+  mutant('progress may fall', monotone, selfCheck),
+  mutant(
+    'a report does not renew the lease',
+    edit(
+      MACHINE,
+      '    heartbeatAt: now,\n    leaseUntil: now + leaseOf(job, policy),\n    mirroredAt',
+      '    heartbeatAt: now,\n    mirroredAt',
+    ),
+  ),
+  // Deadlines.
+  mutant(
+    'a silent renderer keeps its attempt',
+    edit(MACHINE, "if (now >= leaseUntil) return 'renderer_lost';", ''),
+  ),
+  mutant(
+    'a renderer that gets nowhere keeps its attempt',
+    edit(MACHINE, "return now >= stallBy ? 'encoder_stalled' : null;", 'return null;'),
+  ),
+  mutant(
+    'a hand-over that nobody takes is waited for until the end',
+    edit(MACHINE, 'job.request && now >= job.startBy', 'false'),
+  ),
+  mutant(
+    'a job may outlive its deadline',
+    edit(MACHINE, "if (now >= job.deadlineAt) return fail(job, failure('job_timeout'), now);", ''),
+  ),
+  mutant(
+    'a retry is never started',
+    edit(MACHINE, 'return now >= job.retryAt ? nextAttempt', 'return now < 0 ? nextAttempt'),
+  ),
+  // Budgets.
+  mutant(
+    'one failure more than allowed',
+    edit(ATTEMPT, 'spent.failures < policy.max_attempts', 'spent.failures <= policy.max_attempts'),
+  ),
+  mutant(
+    'losses are not counted',
+    edit(
+      ATTEMPT,
+      'return { failures, losses: losses + 1, outages };',
+      'return { failures, losses, outages };',
+    ),
+  ),
+  mutant(
+    'the attempt does not grow when it is lost',
+    edit(ATTEMPT, 'attempt: job.attempt + 1,', 'attempt: job.attempt,'),
+  ),
+  mutant(
+    'a hopeless failure is retried',
+    edit(
+      ATTEMPT,
+      "FAILURES[cause.code].retry === 'never' || !mayRetry || !left",
+      '!mayRetry || !left',
+    ),
+  ),
+  // Effects.
+  mutant(
+    'the provider is not told to stop',
+    edit(ATTEMPT, 'return remoteId === null ? [] : [stop(remoteId)];', 'return [];'),
+  ),
+  mutant(
+    'what lost attempts left is not thrown away',
+    edit(ATTEMPT, "tidy && job.request ? ['discard'] : []", 'tidy && job.request ? [] : []'),
+  ),
+  mutant(
+    'an attempt is handed over that nobody needs',
+    edit(PERFORM, "if (job.state !== 'dispatching' || job.attempt !== attempt) return;", ''),
+  ),
+  mutant(
+    'an effect that failed is forgotten',
+    edit(
+      DRAIN,
+      '    const wait = error instanceof RetryLater',
+      '    ports.confirm(item, ports.now());\n    const wait = error instanceof RetryLater',
+    ),
+  ),
+  mutant(
+    'an effect is forgotten before it is done',
+    edit(
+      DRAIN,
+      'await ports.perform(item);\n    ports.confirm(item, ports.now());',
+      'ports.confirm(item, ports.now());\n    await ports.perform(item);',
+    ),
+  ),
+  mutant(
+    'an old confirmation removes a newer wish',
+    edit(
+      STORE,
+      "'DELETE FROM outbox WHERE key = ? AND version = ?', key, version",
+      "'DELETE FROM outbox WHERE key = ?', key",
+    ),
+  ),
+  mutant(
+    'D1 takes an older row',
+    edit('outbox/handlers/mirror-to-d1.ts', 'excluded.rev > export_jobs.rev', 'excluded.rev > 0'),
+  ),
+  mutant(
+    'the end does not reach D1',
+    edit(ATTEMPT, "['mirror', ...effects, ...discard]", '[...effects, ...discard]'),
+  ),
+  // The alarm.
+  mutant(
+    'a commit does not arm the alarm',
+    edit(
+      STORE,
+      'wakeAt: this.#armBy(nextWakeAt(job, this.#outboxDueAt(), policy), now)',
+      'wakeAt: this.#armedAt',
+    ),
+  ),
+  mutant(
+    'an alarm is believed in although its time has passed',
+    edit(
+      STORE,
+      '(armed !== null && armed > now && armed <= at)',
+      '(armed !== null && armed <= at)',
+    ),
+  ),
+  mutant(
+    'the alarm forgets the outbox',
+    edit(
+      SCHEDULE,
+      'return Math.min(deadlineOf(job, policy), outboxDueAt ?? Number.POSITIVE_INFINITY);',
+      'return deadlineOf(job, policy);',
+    ),
+  ),
+  mutant(
+    'the alarm is not set again after it has fired',
+    edit(OBJECT, '      this.#store.rearm(this.settings.POLICY, Date.now());\n', ''),
+  ),
+  mutant('a lost alarm is not healed', healing),
+  mutant(
+    'an ended job is never forgotten',
+    edit(SCHEDULE, 'return job.completedAt + policy.retention_ms;', 'return job.completedAt * 2;'),
+  ),
+  mutant(
+    'a job is forgotten although it owes something',
+    edit(OBJECT, 'if (!this.#store.settle(now)) return;', ''),
+    edit(SCHEDULE, 'return outboxDueAt ?? purgeAt(job, policy);', 'return purgeAt(job, policy);'),
+  ),
+  // Calls.
+  mutant(
+    'a file is believed in without a look',
+    edit(
+      CALLS,
+      "if (size !== manifest.size || sha256 !== manifest.sha256) return reject('Not the stored file.');",
+      '',
+    ),
+    edit('lib/outputs.ts', 'if (object.size !== manifest.size) {', 'if (object.size < 0) {'),
+  ),
+  mutant(
+    'any key is believed in',
+    edit(
+      CALLS,
+      "if (body.output_video_key !== key) return reject('Not the key of this attempt.');",
+      '',
+    ),
+  ),
+  mutant(
+    'viewers are not told',
+    edit(OBJECT, '    this.#viewers.broadcast(messageOf(view, happening));\n', ''),
+  ),
+  mutant(
+    'a viewer who comes back is not told what it missed',
+    edit(OBJECT, '      ...greetingOf(view),\n', ''),
+  ),
+];

@@ -1,0 +1,258 @@
+import { problem } from '@export-jobs/protocol';
+import type { FailureCode, OutputManifest, RenderTicket } from '@export-jobs/protocol';
+import type { Call } from '../../src/lib/calls.ts';
+import type { Answer } from '../../src/lib/types.ts';
+import type { Stored } from '../platform/r2.ts';
+import { Unreachable } from '../stage.ts';
+import type { Stage } from '../stage.ts';
+
+// A renderer as `renderer/src/job.ts` and `callbacks.ts` make it: one nonce per delivery, a claim that
+// is tried for a minute, reports that wait for nobody, a last word that is repeated until it is
+// answered or the lease is gone, and silence after a refusal with `stop`.
+
+const CLAIM_PATIENCE_MS = 60_000;
+const BACKOFF = { base: 500, cap: 8000 };
+
+/** What a renderer needs of its world. */
+export interface Surroundings extends Stage {
+  say(attempt: number, call: Call, renderer: Renderer): Promise<Answer>;
+  put(attempt: number, epoch: number, stored: Stored): Promise<Answer>;
+  onStop(renderer: Renderer): void;
+}
+
+/** The work is no longer this renderer's. */
+class Stopped extends Error {}
+/** The renderer must tell that its attempt failed. */
+class Failed extends Error {
+  readonly code: FailureCode;
+  constructor(code: FailureCode) {
+    super(code);
+    this.code = code;
+  }
+}
+
+export class Renderer {
+  readonly remoteId: string;
+  readonly attempt: number;
+  readonly nonce: string;
+  epoch: number | null = null;
+  isOver = false;
+  isDeaf = false;
+  /** How long it stood still in all, ms. */
+  pausedMs = 0;
+  readonly #world: Surroundings;
+  #pause: Promise<void> | null = null;
+  #isWorking = true;
+  #seq = 0;
+  #key = '';
+  #percent = 0;
+  #stage: 'downloading' | 'rendering' | 'uploading' = 'downloading';
+  #leaseMs = 0;
+  #reportMs = 0;
+  #leaseUntil = Number.POSITIVE_INFINITY;
+
+  constructor(world: Surroundings, remoteId: string, ticket: RenderTicket, serial: number) {
+    this.#world = world;
+    this.remoteId = remoteId;
+    this.attempt = ticket.attempt;
+    this.nonce = `process-${serial}`;
+    this.#drawFate();
+    void this.#run();
+  }
+
+  /** Ends the process as the provider or a bad fate does: without a word. */
+  stop(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.#isWorking = false;
+    this.#world.onStop(this);
+  }
+
+  #drawFate(): void {
+    const { clock, random, faults } = this.#world;
+    const later = () => random.skewed(1000, 900_000);
+    if (faults.strikes('renderer dies', 0.3)) clock.after(later(), () => this.stop());
+    if (faults.strikes('renderer pauses', 0.4)) clock.after(later(), () => this.#standStill());
+    if (faults.strikes('renderer deaf', 0.2)) clock.after(later(), () => (this.isDeaf = true));
+  }
+
+  #standStill(): void {
+    const ms = this.#world.random.skewed(5000, 1_800_000);
+    this.pausedMs += ms;
+    this.#pause = this.#world.clock.sleep(ms).then(() => {
+      this.#pause = null;
+    });
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.#claim();
+      void this.#keepReporting();
+      const manifest = await this.#work();
+      this.#isWorking = false;
+      await this.#conclude({ output_video_key: this.#key, manifest });
+    } catch (error) {
+      if (error instanceof Failed) await this.#tell(error.code);
+      else if (!(error instanceof Stopped || error instanceof Unreachable)) throw error;
+    } finally {
+      this.stop();
+    }
+  }
+
+  async #claim(): Promise<void> {
+    const giveUpAt = this.#world.clock.now + CLAIM_PATIENCE_MS;
+    const { nonce, remoteId } = this;
+    const body = { nonce, provider_job_id: remoteId, worker_id: 'gpu' };
+    const sentAt = this.#world.clock.now;
+    const claimed = await this.#insist({ name: 'claim', body }, () => giveUpAt);
+    this.epoch = Number(Reflect.get(claimed, 'epoch'));
+    this.#key = String(Reflect.get(Object(Reflect.get(claimed, 'output')), 'key'));
+    this.#hear(claimed, sentAt);
+  }
+
+  async #work(): Promise<OutputManifest> {
+    const { random, faults } = this.#world;
+    const total = random.skewed(2000, 1_500_000);
+    const failsAt = faults.strikes('renderer fails', 0.3) ? random.next() : 2;
+    const stallsAt = faults.strikes('renderer stalls', 0.1) ? random.next() : 2;
+    const steps = 8;
+    for (let step = 1; step <= steps; step += 1) {
+      await this.#sleep(total / steps);
+      if (step / steps > failsAt) throw new Failed(random.pick(CODES));
+      if (step / steps > stallsAt) return await this.#standStillForEver();
+      this.#stage = step === 1 ? 'downloading' : 'rendering';
+      this.#percent = (step / steps) * 95;
+    }
+    this.#stage = 'uploading';
+    return await this.#upload(random.int(1000, 1e9));
+  }
+
+  /** An encoder that hangs under a supervisor that does not notice: only the server can end this. */
+  async #standStillForEver(): Promise<never> {
+    for (;;) await this.#sleep(60_000);
+  }
+
+  async #upload(size: number): Promise<OutputManifest> {
+    const { random, faults } = this.#world;
+    const sha256 = `${size}`.padStart(64, '0');
+    const manifest = { size, sha256, width: 2, height: 2, duration_ms: 1000, frames: 24 };
+    const broken = faults.strikes('output broken', 0.3) ? random.pick(BROKEN) : null;
+    if (broken === 'missing') return manifest;
+    const stored = { key: this.#key, size: broken === 'cut' ? size - 1 : size, sha256, manifest };
+    if (broken === 'elsewhere') this.#key = this.#key.replace('/video', '/other');
+    for (let failures = 0; failures < 6; failures += 1) {
+      const answer = await this.#ask(() => this.#world.put(this.attempt, this.epoch ?? 0, stored));
+      if (answer?.ok || (answer && answer.code === 'output_exists')) return manifest;
+      if (answer && problem(answer.code).stop) throw new Stopped();
+      await this.#sleep(backoff(failures));
+    }
+    throw new Failed('upload_failed');
+  }
+
+  async #conclude(body: { output_video_key: string; manifest: OutputManifest }): Promise<void> {
+    const epoch = this.epoch ?? 0;
+    await this.#insist({ name: 'complete', body: { epoch, ...body } }, () => this.#leaseUntil);
+  }
+
+  async #tell(code: FailureCode): Promise<void> {
+    this.#isWorking = false;
+    const body = { epoch: this.epoch ?? 0, error: 'it went wrong', code };
+    try {
+      await this.#insist({ name: 'error', body }, () => this.#leaseUntil);
+    } catch (error) {
+      if (!(error instanceof Stopped || error instanceof Unreachable)) throw error;
+    }
+  }
+
+  async #keepReporting(): Promise<void> {
+    try {
+      for (let failures = 0; this.#isWorking && !this.isOver;) {
+        const isHeard = await this.#report();
+        failures = isHeard ? 0 : failures + 1;
+        const wait = isHeard ? this.#reportMs : backoff(failures - 1);
+        await this.#sleep(Math.min(wait, this.#leaseMs / 3));
+      }
+    } catch (error) {
+      if (!(error instanceof Stopped)) throw error;
+    }
+  }
+
+  /** Sends one report; whether it was acknowledged. */
+  async #report(): Promise<boolean> {
+    const sentAt = this.#world.clock.now;
+    this.#seq += 1;
+    const hints = { progress: this.#percent, stage: this.#stage };
+    const body = { epoch: this.epoch ?? 0, seq: this.#seq, ...hints };
+    const answer = await this.#ask(() => this.#say({ name: 'progress', body }));
+    if (!answer) return false;
+    if (answer.ok) this.#hear(answer.body, sentAt);
+    else if (problem(answer.code).stop) this.stop();
+    return answer.ok;
+  }
+
+  /** Repeats a call until it is answered for good or time is up. */
+  async #insist(call: Call, until: () => number): Promise<object> {
+    for (let failures = 0; ; failures += 1) {
+      const answer = await this.#ask(() => this.#say(call));
+      if (answer?.ok) return answer.body;
+      if (answer && problem(answer.code).stop) throw new Stopped();
+      if (answer?.code === 'output_rejected') throw new Failed('output_rejected');
+      if (this.#world.clock.now >= until()) throw new Unreachable();
+      await this.#sleep(backoff(failures));
+    }
+  }
+
+  #say(call: Call): Promise<Answer> {
+    return this.#world.say(this.attempt, call, this);
+  }
+
+  /** An answer, or null when none came. */
+  async #ask(request: () => Promise<Answer>): Promise<Answer | null> {
+    try {
+      const answer = await request();
+      await this.#awake();
+      return answer;
+    } catch (error) {
+      await this.#awake();
+      if (error instanceof Unreachable) return null;
+      throw error;
+    }
+  }
+
+  #hear(reply: object, sentAt: number): void {
+    this.#leaseMs = Number(Reflect.get(reply, 'lease_ms'));
+    this.#reportMs = Number(Reflect.get(reply, 'next_report_ms'));
+    this.#leaseUntil = sentAt + this.#leaseMs;
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    await this.#world.clock.sleep(Math.max(50, ms));
+    const wasPaused = this.#pause !== null;
+    await this.#awake();
+    // After a pause a call may go out before the timer of the lease is looked at.
+    if (wasPaused && this.#world.random.chance(0.5)) return;
+    if (this.#world.clock.now >= this.#leaseUntil) this.stop();
+    if (this.isOver) throw new Stopped();
+  }
+
+  async #awake(): Promise<void> {
+    while (this.#pause) await this.#pause;
+    if (this.isOver) throw new Stopped();
+  }
+}
+
+const CODES = [
+  'encoder_failed',
+  'encoder_failed',
+  'out_of_memory',
+  'source_fetch_failed',
+  'renderer_shutdown',
+  'input_damaged',
+] as const satisfies readonly FailureCode[];
+
+/** What may be wrong with an output: not stored, not whole, or reported under another key. */
+const BROKEN = ['missing', 'cut', 'elsewhere'] as const;
+
+function backoff(failures: number): number {
+  return Math.min(BACKOFF.cap, BACKOFF.base * 2 ** failures);
+}
