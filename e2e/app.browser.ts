@@ -144,7 +144,7 @@ describe('the page', () => {
     await Promise.all([one, two].map((tab) => tab.getByTestId('download').waitFor()));
     const [first, second] = await Promise.all(shown.map((read) => read()));
     const both = (first ?? []).filter((text) => second?.includes(text));
-    expect(both.length).toBeGreaterThan(2);
+    expect(both.length).toBeGreaterThan(0);
     const [a, b] = await Promise.all(
       [one, two].map((tab) => tab.getByTestId('output').textContent()),
     );

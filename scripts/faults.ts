@@ -39,7 +39,10 @@ process.exit(await main());
 
 async function main(): Promise<number> {
   // Every part dies with this process, however it ends.
-  onStop(() => process.exit(130));
+  onStop((sign) => {
+    console.error(`Stopped (${sign}).`);
+    process.exit(130);
+  });
   try {
     const flags = flagsOf(process.argv.slice(2));
     if (flags.help) {
