@@ -75,5 +75,5 @@ async function attempt(item: OutboxItem, ports: OutboxPorts): Promise<void> {
 
 function backoff(tries: number, random: number): number {
   const cap = Math.min(BACKOFF_CAP_MS, 2 * LEASE_MS * 2 ** Math.min(tries, 10));
-  return cap / 2 + (random * cap) / 2;
+  return Math.round(cap / 2 + (random * cap) / 2);
 }
