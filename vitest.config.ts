@@ -24,7 +24,7 @@ export default defineConfig({
       {
         test: {
           name: 'node',
-          include: ['{protocol,client,renderer,workers,scripts,app}/**/*.test.{ts,tsx}'],
+          include: ['{protocol,client,renderer,workers,scripts,app,faults}/**/*.test.{ts,tsx}'],
           exclude: [
             '**/node_modules/**',
             '**/dist/**',

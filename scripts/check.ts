@@ -14,7 +14,9 @@ const PACKAGES = [
   'scripts',
   'e2e',
   'faults',
+  'faults/worker',
   'bench',
+  'bench/naive',
 ];
 const module = (...parts: string[]) => inRoot('node_modules', ...parts);
 const TSC = module('typescript', 'bin', 'tsc');

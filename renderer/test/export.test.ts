@@ -95,6 +95,35 @@ describe.skipIf(!ffmpeg)(
       expect(seen.video?.codec_tag_string === 'hvc1').toBe(options.codec === 'hevc');
     });
 
+    it.each([
+      ['mp4', 1.99],
+      ['mkv', 1.99],
+      ['ts', 1.99],
+      ['mp4', 1.9999],
+    ])(
+      'of the very last moment of a film is its last picture (%s, from %d s)',
+      async (type, start) => {
+        const film = await studio.make(`last.${type}`, PICTURE_AND_TONE(2));
+        const { plan, seen } = await exportFile(film, { trim: { start } });
+        expect(seen.video?.nb_read_frames).toBe(plan.frames);
+      },
+    );
+
+    it.each(['mp4', 'mkv', 'ts'])(
+      'that begins where only the sound goes on shows the last picture (%s)',
+      async (type) => {
+        const film = await studio.make(
+          `long-tail.${type}`,
+          '-f lavfi -i testsrc2=s=320x180:r=25:d=1 -f lavfi -i sine=d=3 ' +
+            '-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac',
+        );
+        const { plan, seen } = await exportFile(film, { trim: { start: 2, end: 2.5 } });
+        expect(plan.frames).toBe(13);
+        expect(seen.video?.nb_read_frames).toBe(13);
+        expect(seen.audio?.duration).toBeCloseTo(0.52, 1);
+      },
+    );
+
     it('as a GIF has exactly the planned frames, and no sound', async () => {
       const source = await studio.make('plain.mp4', PICTURE_AND_TONE(1));
       const { seen, plan } = await exportFile(source, { container: 'gif' });

@@ -17,10 +17,13 @@ export interface Mutant {
 }
 
 const MACHINE = 'job/machine.ts';
+const REPORTS = 'job/reports.ts';
+const OUTCOMES = 'job/outcomes.ts';
 const ATTEMPT = 'job/attempt.ts';
 const SCHEDULE = 'job/schedule.ts';
 const STORE = 'durable-objects/job-store.ts';
 const OBJECT = 'durable-objects/ExportJobState.ts';
+const PURGE = 'durable-objects/purge.ts';
 const CALLS = 'durable-objects/calls.ts';
 const DRAIN = 'outbox/drain.ts';
 const PERFORM = 'outbox/perform.ts';
@@ -34,16 +37,16 @@ function mutant(name: string, ...edits: Edit[]): Mutant {
 }
 
 const epoch = edit(
-  MACHINE,
+  REPORTS,
   "if (job.state !== 'running' || job.owner?.epoch !== from.epoch) {",
   "if (job.state !== 'running') {",
 );
 const reportOrder = edit(
-  MACHINE,
+  REPORTS,
   'if (event.from && event.seq <= running.reportSeq) return unchanged(job);',
   '',
 );
-const monotone = edit(MACHINE, 'Math.max(running.progress, event.percent)', 'event.percent');
+const monotone = edit(REPORTS, 'Math.max(running.progress, event.percent)', 'event.percent');
 const healing = edit(OBJECT, 'this.#store.heal(this.settings.POLICY, Date.now());', '');
 const selfCheck = edit(OBJECT, 'if (broken.length > 0) {', 'if (broken.length > 99) {');
 
@@ -52,40 +55,33 @@ export const MUTANTS: readonly Mutant[] = [
   mutant('an older epoch may speak', epoch),
   mutant(
     'an older attempt may speak',
-    edit(MACHINE, "if (from.attempt !== job.attempt) return refused('stale_attempt');", ''),
+    edit(REPORTS, "if (from.attempt !== job.attempt) return refused('stale_attempt');", ''),
   ),
   mutant(
     'any claim takes an attempt over',
     edit(
-      MACHINE,
+      REPORTS,
       "if (!job.owner || !redelivered) return refused('not_owner');",
       "if (!job.owner) return refused('not_owner');",
     ),
   ),
   mutant(
     'a redelivery keeps the epoch',
-    edit(MACHINE, 'const epoch = job.owner.epoch + 1;', 'const epoch = job.owner.epoch;'),
+    edit(REPORTS, 'const epoch = job.owner.epoch + 1;', 'const epoch = job.owner.epoch;'),
   ),
   mutant(
     'a repeated claim is a redelivery',
-    edit(MACHINE, 'if (job.owner?.nonce === nonce) return unchanged(job);', ''),
+    edit(REPORTS, 'if (job.owner?.nonce === nonce) return unchanged(job);', ''),
   ),
-  {
-    name: 'an attempt that waits for its retry can be claimed',
-    edits: [
-      edit(
-        MACHINE,
-        "if (event.attempt !== job.attempt || job.state === 'retry_wait') return refused('stale_attempt');",
-        "if (event.attempt !== job.attempt) return refused('stale_attempt');",
-      ),
-    ],
-    survives: 'nobody has a ticket of an attempt before it is handed over (decision 002)',
-  },
+  mutant(
+    'an attempt that waits for its retry can be claimed',
+    edit(REPORTS, 'event.attempt !== job.attempt || isOver', 'event.attempt !== job.attempt'),
+  ),
   // The end.
   mutant(
     'calls are let through after the end',
     edit(
-      MACHINE,
+      REPORTS,
       "  if (isEnded(job)) return refused('job_finished');\n  if (from === null) {",
       '  if (from === null) {',
     ),
@@ -96,7 +92,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'a lost output is adopted after the end, unchecked',
-    edit(MACHINE, 'if (isEnded(job)) return unchanged(job);\n  const done', 'const done'),
+    edit(OUTCOMES, 'if (isEnded(job)) return unchanged(job);\n  const done', 'const done'),
     edit(
       'outbox/handlers/outputs.ts',
       'if (!job.request || isEnded(job)) return null;',
@@ -107,7 +103,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'a repeated complete is refused',
     edit(
-      MACHINE,
+      REPORTS,
       "return job.output.key === event.output.key ? unchanged(job) : refused('job_finished');",
       "return refused('job_finished');",
     ),
@@ -115,9 +111,29 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'a repeated error is refused',
     edit(
-      MACHINE,
+      REPORTS,
       'if (event.from && sameCaller(job.closed, event.from)) return unchanged(job);',
       '',
+    ),
+  ),
+  mutant(
+    'a job fails before the output of its last attempt was looked for',
+    edit(
+      ATTEMPT,
+      "if (owner === null || lost.job.state !== 'failed') {",
+      'if (owner !== undefined) {',
+    ),
+  ),
+  mutant(
+    'a job whose last output is not there waits for its deadline',
+    edit(OUTCOMES, "job.state === 'adopting' && sameCaller(job.by, by)", 'false'),
+  ),
+  mutant(
+    'what one attempt did not leave ends another',
+    edit(
+      OUTCOMES,
+      "job.state === 'adopting' && sameCaller(job.by, by)",
+      "job.state === 'adopting'",
     ),
   ),
   // Progress.
@@ -126,7 +142,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'a report does not renew the lease',
     edit(
-      MACHINE,
+      REPORTS,
       '    heartbeatAt: now,\n    leaseUntil: now + leaseOf(job, policy),\n    mirroredAt',
       '    heartbeatAt: now,\n    mirroredAt',
     ),
@@ -146,7 +162,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'a job may outlive its deadline',
-    edit(MACHINE, "if (now >= job.deadlineAt) return fail(job, failure('job_timeout'), now);", ''),
+    edit(MACHINE, 'if (now >= job.deadlineAt) return fail(job, lastFailureOf(job), now);', ''),
   ),
   mutant(
     'a retry is never started',
@@ -253,12 +269,20 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant('a lost alarm is not healed', healing),
   mutant(
+    'an ended job whose alarm is lost keeps what it owes',
+    edit(SCHEDULE, 'return isOwing ? now + OWING_LOOK_MS : purgeAt', 'return purgeAt'),
+  ),
+  mutant(
+    'an object whose last alarm is lost is never forgotten',
+    edit(SCHEDULE, ': purgeAt(job, policy) + PURGE_GRACE_MS', ': null'),
+  ),
+  mutant(
     'an ended job is never forgotten',
     edit(SCHEDULE, 'return job.completedAt + policy.retention_ms;', 'return job.completedAt * 2;'),
   ),
   mutant(
     'a job is forgotten although it owes something',
-    edit(OBJECT, 'if (!this.#store.settle(now)) return;', ''),
+    edit(PURGE, ' || !store.settle(now)', ''),
     edit(SCHEDULE, 'return outboxDueAt ?? purgeAt(job, policy);', 'return purgeAt(job, policy);'),
   ),
   // Calls.

@@ -45,8 +45,8 @@ export const FAULTS = [
 export type Fault = (typeof FAULTS)[number];
 
 /** Faults that come as a time of their own, in which everything of one kind fails. */
-type Outage = Extract<Fault, `${string} down`>;
-const OUTAGES: readonly Outage[] = ['D1 down', 'R2 down', 'provider down'];
+export type Outage = Extract<Fault, `${string} down`>;
+export const OUTAGES = ['D1 down', 'R2 down', 'provider down'] as const satisfies readonly Outage[];
 
 /** Which faults one world has, how often they strike, and until when. */
 export class Faults {
@@ -58,9 +58,18 @@ export class Faults {
   readonly #weight = new Map<Fault, number>();
   readonly #outages = new Map<Fault, { from: number; to: number }>();
 
-  constructor(clock: Clock, random: Random) {
+  /** @param only one outage of an hour, and nothing else, instead of what the seed would draw. */
+  constructor(clock: Clock, random: Random, only: Outage | null) {
     this.#clock = clock;
     this.#random = random;
+    if (only) {
+      // The hand-over is the first thing that happens, an upload the last.
+      const from = clock.now + (only === 'provider down' ? 0 : random.skewed(1000, 10 * 60_000));
+      this.endAt = from + 3_600_000;
+      this.#weight.set(only, 1);
+      this.#outages.set(only, { from, to: this.endAt });
+      return;
+    }
     this.endAt = clock.now + random.skewed(3 * 60_000, 4 * 3_600_000);
     const density = random.pick([0, 0.15, 0.3, 0.5, 0.8]);
     for (const fault of FAULTS) {

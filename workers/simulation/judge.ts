@@ -75,9 +75,18 @@ const RULES: Readonly<Record<string, Rule>> = {
   // An attempt is lost, and a job fails, only for a reason that can be named.
   I6: (change, { policy }) => {
     const { before, after, now } = change;
-    const isLost = before && (after.attempt > before.attempt || after.state === 'failed');
-    if (!isLost || now >= deadlineOf(before, policy)) return false;
+    const isOver = after.state === 'failed' || after.state === 'adopting';
+    const isLost = before && (after.attempt > before.attempt || isOver);
+    if (!isLost || now >= deadlineOf(before, policy) || before.state === 'adopting') return false;
     return !isRefusedByProvider(change) && !isGivenUp(change) && 'an attempt is lost for no reason';
+  },
+
+  // A job does not fail while the output of its last attempt, which nobody could report, is there.
+  I7: ({ before, after, now }, { r2, policy }) => {
+    if (after.state !== 'failed' || before?.state !== 'adopting') return false;
+    if (now >= deadlineOf(before, policy)) return false;
+    const { attempt, epoch } = before.by;
+    return r2.hasOutput(`/${attempt}/${epoch}/video`, before.updatedAt) && 'an output is given up';
   },
 
   I10: ({ before, after }, { policy }) => {
@@ -86,7 +95,8 @@ const RULES: Readonly<Record<string, Rule>> = {
     if (after.failures > policy.max_attempts) return `${after.failures} failures`;
     if (before && after.attempt < before.attempt) return 'the attempt falls';
     const counted = after.failures + after.losses + after.outages;
-    return !isEnded(after) && after.attempt !== counted + 1 && 'attempts and losses differ';
+    const wanted = after.state === 'adopting' ? counted : counted + 1;
+    return !isEnded(after) && after.attempt !== wanted && 'attempts and losses differ';
   },
 
   // The file must be there, as it was reported, under the key of an owner of this job.

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import * as v from 'valibot';
+import type { Outage } from './faults.ts';
 import { addSummary, emptySummary, Summary } from './result.ts';
 
 // Responsible for spreading seeds over threads. Must not import a world: its thread needs hooks first.
@@ -15,6 +16,8 @@ export interface RunOptions {
   readonly threads?: number;
   /** Keeps every line of every world. */
   readonly trace?: boolean;
+  /** Instead of what the seeds draw, nothing goes wrong but this, for an hour. */
+  readonly outage?: Outage;
   /** Stops at the first violation. */
   readonly hasty?: boolean;
   /** The folder of the simulation, if it is that of another copy of the tree. */
@@ -34,6 +37,7 @@ export async function runWorlds(
   {
     threads = 1,
     trace = false,
+    outage,
     hasty = false,
     home = import.meta.dirname,
     signal,
@@ -55,7 +59,7 @@ export async function runWorlds(
     signal?.addEventListener('abort', () => void thread.terminate());
     try {
       for (let batch = take(); batch.length > 0; batch = take()) {
-        const reply = await ask(thread, { seeds: batch, trace, hasty });
+        const reply = await ask(thread, { seeds: batch, trace, hasty, ...(outage && { outage }) });
         addSummary(total.summary, reply.summary);
         total.trace.push(...reply.trace);
         onProgress?.(total.summary);

@@ -2,6 +2,7 @@ import { registerHooks } from 'node:module';
 import { setFlagsFromString } from 'node:v8';
 import { parentPort } from 'node:worker_threads';
 import * as v from 'valibot';
+import { OUTAGES } from './faults.ts';
 import { addSummary, emptySummary } from './result.ts';
 
 // A thread that runs worlds, one after the other, for whoever asks with an `Order`.
@@ -25,6 +26,7 @@ const { play } = await import('./play.ts');
 const Order = v.object({
   seeds: v.array(v.number()),
   trace: v.optional(v.boolean(), false),
+  outage: v.optional(v.nullable(v.picklist(OUTAGES)), null),
   /** Stop at the first violation. */
   hasty: v.optional(v.boolean(), false),
 });
@@ -32,11 +34,11 @@ const Order = v.object({
 parentPort?.on('message', (message: unknown) => void obey(message));
 
 async function obey(message: unknown): Promise<void> {
-  const { seeds, trace, hasty } = v.parse(Order, message);
+  const { seeds, trace, outage, hasty } = v.parse(Order, message);
   const summary = emptySummary();
   const lines: string[] = [];
   for (const seed of seeds) {
-    const { trace: told, ...result } = await play(seed, { trace });
+    const { trace: told, ...result } = await play(seed, { trace, outage });
     addSummary(summary, result);
     if (trace) lines.push(...told);
     if (hasty && summary.violations.length > 0) break;

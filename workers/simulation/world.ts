@@ -12,6 +12,7 @@ import { Renderer } from './actors/renderer.ts';
 import { Clock } from './clock.ts';
 import { environments, REQUEST } from './environment.ts';
 import { Faults } from './faults.ts';
+import type { Outage } from './faults.ts';
 import { judge, judgeAlarm } from './judge.ts';
 import { Ledger } from './ledger.ts';
 import { exchange } from './network.ts';
@@ -43,6 +44,13 @@ const enter = (world: World): void => {
 installGlobals(theWorld);
 const ENVIRONMENTS = environments(theWorld);
 
+export interface WorldOptions {
+  /** Keeps every line of what happens. */
+  readonly trace?: boolean;
+  /** Nothing goes wrong but this, for an hour. */
+  readonly outage?: Outage | null;
+}
+
 export class World implements Stage {
   readonly id = 'job_1';
   readonly request = REQUEST;
@@ -71,15 +79,16 @@ export class World implements Stage {
   readonly #lines: (readonly unknown[])[] = [];
   readonly #keepAll: boolean;
 
-  constructor(seed: number, { trace = false } = {}) {
+  constructor(seed: number, { trace = false, outage = null }: WorldOptions = {}) {
     enter(this);
     this.seed = seed;
     this.#keepAll = trace;
     this.random = new Random(seed);
-    this.faults = new Faults(this.clock, this.random);
+    this.faults = new Faults(this.clock, this.random, outage);
     const [first, ...others] = ENVIRONMENTS;
     if (!first) throw new Error('there is no environment');
-    this.env = this.random.pick([first, ...others]);
+    // An hour is longer than the shorter limits let any job live.
+    this.env = outage ? first : this.random.pick([first, ...others]);
     this.policy = settingsOf(this.env).POLICY;
     disk.clear();
     this.ledger = new Ledger(this);
@@ -88,8 +97,6 @@ export class World implements Stage {
       stage: this,
       onCommit: () => this.#onCommit(),
       onAlarm: () => this.#onAlarm(),
-      // The sweep looks after jobs that have not ended, and after no other.
-      mayLoseAlarm: () => this.endedAt === null,
     });
     this.d1 = new D1(this, () => this.ledger.mirrored());
     this.r2 = new R2(this);

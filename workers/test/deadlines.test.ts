@@ -172,6 +172,65 @@ describe('every job that has not ended', () => {
   });
 });
 
+describe('a job that has ended', () => {
+  const lookAt = (id: string) =>
+    env.DB.prepare('SELECT look_at FROM export_jobs WHERE id = ?').bind(id).first('look_at');
+
+  it('still stops its renderer though the alarm was lost: the sweep sees to it (I5b)', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { job } = await rendering();
+    provider.answers.push(() => new Response('', { status: 503 }));
+    await call(`/api/jobs/${job.id}/cancel`, { method: 'POST' });
+    await until(() => provider.answers.length === 0);
+    await until(async () => (await lookAt(job.id)) !== null);
+    await runInDurableObject(stubOf(job.id), (_, state) => state.storage.deleteAlarm());
+    await evict(job.id);
+    later(5 * MINUTE);
+    await sweepNow();
+    await runDurableObjectAlarm(stubOf(job.id));
+    await until(() => provider.stopped.length === 1);
+    expect(await settled(job.id)).toBe(true);
+  });
+
+  it('is left alone by the sweep while its object keeps it (I6b)', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { job, renderer } = await rendering();
+    await renderer.putOutput('file');
+    await renderer.complete('file');
+    await until(async () => (await lookAt(job.id)) !== null);
+    const { completed_at } = v.parse(v.object({ completed_at: v.number() }), await getJob(job.id));
+    const retention = 7 * 24 * 60 * MINUTE;
+    expect(await lookAt(job.id)).toBeGreaterThan(completed_at + retention);
+    later(60 * MINUTE);
+    const before = await lookAt(job.id);
+    await sweepNow();
+    expect(await lookAt(job.id)).toBe(before);
+  });
+
+  it('is forgotten after its retention though the alarm was lost, and then never looked at (I22)', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { id } = await cancelledJob();
+    await runInDurableObject(stubOf(id), (_, state) => state.storage.deleteAlarm());
+    await evict(id);
+    later(7 * 24 * 60 * MINUTE + 30 * MINUTE);
+    await sweepNow();
+    await runDurableObjectAlarm(stubOf(id));
+    expect(await runInDurableObject(stubOf(id), (_, { storage }) => storage.kv.get('schema'))).toBe(
+      undefined,
+    );
+    expect(await lookAt(id)).toBeNull();
+  });
+
+  it('whose object is gone, though D1 was not told, is looked at once more and no longer', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { id } = await cancelledJob();
+    await forget(id);
+    later(7 * 24 * 60 * MINUTE + 30 * MINUTE);
+    await sweepNow();
+    await until(async () => (await lookAt(id)) === null);
+  });
+});
+
 describe('an alarm that fails', () => {
   it('does not reject, and is tried again after a while, not at once', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
@@ -250,10 +309,10 @@ describe('what must happen elsewhere', () => {
       env.DB.prepare('SELECT rev, status FROM export_jobs WHERE id = ?').bind(job.id).first();
     await until(async () => (await row())?.['status'] === 'complete');
     const older = { ...jobIn('running'), id: job.id, tenant: 'default', seq: done.seq - 1 };
-    await mirrorToD1(env.DB, older, { ...job, id: job.id, seq: older.seq });
+    await mirrorToD1(env.DB, older, { ...job, id: job.id, seq: older.seq }, null);
     expect(await row()).toEqual({ rev: done.seq, status: 'complete' });
     const foreign = { ...older, tenant: 'someone-else', seq: done.seq + 1 };
-    await mirrorToD1(env.DB, foreign, { ...job, seq: foreign.seq });
+    await mirrorToD1(env.DB, foreign, { ...job, seq: foreign.seq }, null);
     expect(await row()).toEqual({ rev: done.seq, status: 'complete' });
   });
 

@@ -110,7 +110,8 @@ function cutOf({ trim }: ExportOptions, probe: Probe, fps: Rate): Cut {
     );
   }
   // Down to the frame that is on screen at that moment; the tiny part forgives rounded times.
-  const start = Math.floor(from * fps.value + 0.01) / fps.value;
+  const last = Math.max(0, Math.ceil(length * fps.value - 0.01) - 1);
+  const start = Math.min(last, Math.floor(from * fps.value + 0.01)) / fps.value;
   const frames = Math.max(1, Math.round((Math.min(to, length) - from) * fps.value));
   return { start, duration: frames / fps.value, frames };
 }
@@ -138,8 +139,9 @@ function soundOf(options: ExportOptions, probe: Probe, cut: Cut, encoders: Encod
   return ['-af', filter, ...audioSettings(encoder, probe.audio.channels)];
 }
 
-function seeks(probe: Probe, cut: Cut): boolean {
-  return cut.start > 0 && SEEKABLE.test(probe.format);
+function seeks({ format, video }: Probe, { start }: Cut): boolean {
+  // Behind the last picture there is none to find: it must be reached from before.
+  return start > 0 && start <= video.lastFrameAt && SEEKABLE.test(format);
 }
 
 function inputArgs(probe: Probe, cut: Cut): string[] {
@@ -161,13 +163,15 @@ function pictureFilters(
 ): string {
   const { video } = probe;
   const cutAway = cut.start > 0 && !seeks(probe, cut);
+  // Where only the sound goes on, the last picture is the first.
+  const start = Math.min(cut.start, video.lastFrameAt);
   // The frame that is on screen at the start began up to one frame before it.
-  const early = Math.max(0, cut.start - 1 / video.rate.value - 0.001);
+  const early = Math.max(0, start - 1 / video.rate.value - 0.001);
   const rateFilter = `fps=${fps.num}/${fps.den}:start_time=0`;
   const fewer = fps.value <= video.rate.value;
   const hold = Math.max(0, cut.start + cut.duration - video.lastFrameAt) + 0.5;
   return [
-    ...(cutAway ? [`trim=start=${early}`, `setpts=PTS-${cut.start}/TB`] : []),
+    ...(cutAway ? [`trim=start=${early}`, `setpts=PTS-${start}/TB`] : []),
     ...(video.interlaced ? ['yadif=deint=interlaced'] : []),
     ...(fewer ? [rateFilter] : []),
     ...(video.hdr && abilities.canToneMap ? [TONE_MAP] : []),

@@ -1,19 +1,25 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { SQLInputValue } from 'node:sqlite';
 import * as v from 'valibot';
 import type { Stage } from '../stage.ts';
 import { Database } from './disk.ts';
 
-const MIGRATION = path.join(import.meta.dirname, '../../migrations/0001_export_jobs.sql');
+const MIGRATIONS = path.join(import.meta.dirname, '../../migrations');
 /** Worlds of one thread follow each other, so one database serves them all. */
 const database = new Database();
 // Nothing is ever rolled back here.
 database.script('PRAGMA journal_mode = OFF');
-database.script(readFileSync(MIGRATION, 'utf8'));
+for (const file of readdirSync(MIGRATIONS).toSorted()) {
+  database.script(readFileSync(path.join(MIGRATIONS, file), 'utf8'));
+}
 
 /** What D1 holds of a job, for the judge. */
-const MirrorRow = v.object({ rev: v.number(), completed_at: v.nullable(v.number()) });
+const MirrorRow = v.object({
+  rev: v.number(),
+  completed_at: v.nullable(v.number()),
+  look_at: v.nullable(v.number()),
+});
 export type MirrorRow = v.InferOutput<typeof MirrorRow>;
 
 /** D1 as the platform gives it (`D1Database`), over a real SQLite with the real migrations. */
@@ -44,7 +50,8 @@ export class D1 {
   rowOf(id: string): MirrorRow | null {
     let row = this.#rows.get(id);
     if (row === undefined) {
-      const [found] = database.rows('SELECT rev, completed_at FROM export_jobs WHERE id = ?', [id]);
+      const sql = 'SELECT rev, completed_at, look_at FROM export_jobs WHERE id = ?';
+      const [found] = database.rows(sql, [id]);
       row = found ? v.parse(MirrorRow, found) : null;
       this.#rows.set(id, row);
     }

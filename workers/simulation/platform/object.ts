@@ -17,8 +17,6 @@ interface Surroundings {
   readonly onCommit: () => void;
   /** Called when an alarm has been heard out. */
   readonly onAlarm: () => void;
-  /** Whether an alarm may get lost now. */
-  readonly mayLoseAlarm: () => boolean;
 }
 
 /** One life of the object in memory. */
@@ -47,23 +45,17 @@ export class ObjectHost {
   readonly #stage: Stage;
   readonly #onCommit: () => void;
   readonly #onAlarm: () => void;
-  readonly #mayLoseAlarm: () => boolean;
   readonly #sockets = new Set<Socket>();
   #process: Process | null = null;
   #alarmTimer: { cancel(): void } | null = null;
 
-  constructor(
-    name: string,
-    disk: Disk,
-    { env, stage, onCommit, onAlarm, mayLoseAlarm }: Surroundings,
-  ) {
+  constructor(name: string, disk: Disk, { env, stage, onCommit, onAlarm }: Surroundings) {
     this.name = name;
     this.disk = disk;
     this.#env = env;
     this.#stage = stage;
     this.#onCommit = onCommit;
     this.#onAlarm = onAlarm;
-    this.#mayLoseAlarm = mayLoseAlarm;
   }
 
   /**
@@ -187,12 +179,11 @@ export class ObjectHost {
 
   #ring(failures: number): void {
     const { faults, random } = this.#stage;
-    const mayLose = this.#mayLoseAlarm();
-    if (mayLose && faults.strikes('alarm lost', 0.05)) {
+    if (faults.strikes('alarm lost', 0.05)) {
       this.#stage.note('alarm', 'is lost');
       // Some are forgotten, others stay for ever in the past.
       if (random.chance(0.5)) this.disk.alarm = null;
-    } else if ((mayLose || failures < ALARM_RETRIES) && faults.strikes('alarm refused', 0.2)) {
+    } else if (faults.strikes('alarm refused', 0.2)) {
       this.#ringAgain(failures);
     } else {
       void this.#deliverAlarm(failures);

@@ -13,9 +13,18 @@ export interface Stored {
 export class R2 {
   readonly objects = new Map<string, Stored>();
   readonly #stage: Stage;
+  readonly #storedAt = new Map<string, number>();
 
   constructor(stage: Stage) {
     this.#stage = stage;
+  }
+
+  /** Whether a whole output with this in its key was there at that time and still is. */
+  hasOutput(part: string, at: number): boolean {
+    return [...this.objects.values()].some(
+      ({ key, size, manifest }) =>
+        key.includes(part) && manifest?.size === size && (this.#storedAt.get(key) ?? 0) <= at,
+    );
   }
 
   head(key: string) {
@@ -53,6 +62,7 @@ export class R2 {
       if (this.objects.has(stored.key)) return false;
       this.#stage.note('R2', 'stores', stored.key);
       this.objects.set(stored.key, stored);
+      this.#storedAt.set(stored.key, this.#stage.clock.now);
       return true;
     }, ms);
   }

@@ -1,29 +1,27 @@
 import { DurableObject } from 'cloudflare:workers';
 import type { ExportJob } from '@export-jobs/protocol';
 import { brokenInvariants } from '../job/invariants.ts';
-import { isEnded } from '../job/job.ts';
 import type { JobRequest } from '../job/job.ts';
 import { transition } from '../job/machine.ts';
 import type { Decision, JobEvent } from '../job/events.ts';
 import { viewOf } from '../job/project.ts';
-import { purgeAt } from '../job/schedule.ts';
+import { lookAt } from '../job/schedule.ts';
 import type { Call } from '../lib/calls.ts';
 import { settingsOf } from '../lib/env.ts';
 import type { Env, Settings } from '../lib/env.ts';
 import { downloadUrl } from '../lib/links.ts';
 import { logError } from '../lib/log.ts';
-import { archiveKey } from '../lib/r2.ts';
 import { greetingOf, messageOf } from '../lib/messages.ts';
 import type { Answer, Renderer, StatusReply } from '../lib/types.ts';
 import { drainOutbox } from '../outbox/drain.ts';
 import type { OutboxItem } from '../outbox/drain.ts';
-import { discardLeftovers } from '../outbox/handlers/outputs.ts';
 import { perform } from '../outbox/perform.ts';
 import { answerCall, filesOf } from './calls.ts';
 import type { RenderFiles } from './calls.ts';
 import { serveContract } from './http.ts';
 import { JobStore } from './job-store.ts';
 import { outboxPorts } from './outbox-ports.ts';
+import { purgeWhenDue } from './purge.ts';
 import { Viewers, closeBack } from './viewers.ts';
 
 /** How long an alarm that failed waits before it is tried again, ms. */
@@ -103,9 +101,13 @@ export class ExportJobState extends DurableObject {
     return accepted.response;
   }
 
-  /** Catches up with overdue deadlines; for the sweeper, should an alarm be lost. */
-  wake(): void {
+  /**
+   * Catches up with overdue deadlines; for the sweeper, should an alarm be lost. Returns when an
+   * ended job should be looked at again (epoch ms), or null when there is none.
+   */
+  wake(): number | null {
     this.#tick();
+    return this.#lookAt();
   }
 
   /**
@@ -116,7 +118,9 @@ export class ExportJobState extends DurableObject {
     try {
       if (this.#store.job) this.apply({ type: 'tick' });
       await this.#drain([]);
-      await this.#purgeWhenDue();
+      if (await purgeWhenDue(this.#store, this.env, this.settings.POLICY)) {
+        for (const socket of this.ctx.getWebSockets()) closeBack(socket, 1000, 'archived');
+      }
       this.#store.rearm(this.settings.POLICY, Date.now());
     } catch (error) {
       logError('alarm', { job: this.name, error: String(error) });
@@ -209,9 +213,15 @@ export class ExportJobState extends DurableObject {
         db: this.env.DB,
         bucket: this.env.VIDEOS,
         settings: this.settings,
+        lookAt: () => this.#lookAt(),
         apply: (event) => this.apply(event),
       });
     return drainOutbox(outboxPorts(this.#store, this.name, carryOut), items);
+  }
+
+  #lookAt(): number | null {
+    const { job } = this.#store;
+    return job && lookAt(job, this.#store.isOwing, this.settings.POLICY, Date.now());
   }
 
   #greet(socket: WebSocket, since: number | null): void {
@@ -236,17 +246,5 @@ export class ExportJobState extends DurableObject {
       ok: true,
       body: { job: viewOf(decision.job, this.settings.POLICY, downloadUrl(this.settings)) },
     };
-  }
-
-  async #purgeWhenDue(): Promise<void> {
-    const { job } = this.#store;
-    const now = Date.now();
-    if (!job || !isEnded(job) || now < purgeAt(job, this.settings.POLICY)) return;
-    if (!this.#store.settle(now)) return;
-    await this.bucket.put(archiveKey(job.tenant, job.id), this.#store.logLines());
-    // Once more, for a file that a fenced renderer had under way when the job ended.
-    if (job.request) await discardLeftovers(this.bucket, job);
-    for (const socket of this.ctx.getWebSockets()) closeBack(socket, 1000, 'the job is archived');
-    await this.#store.purge();
   }
 }

@@ -157,6 +157,12 @@ export class JobStore {
     return this.#rows(ParkedRow, 'SELECT key, reason FROM outbox WHERE due_at IS NULL');
   }
 
+  /** Whether anything but the mirror waits to be carried out. */
+  get isOwing(): boolean {
+    const sql = "SELECT key FROM outbox WHERE key <> 'mirror' AND due_at IS NOT NULL LIMIT 1";
+    return this.#rows(v.object({ key: v.string() }), sql).length > 0;
+  }
+
   /** Whether nothing is left to carry out; gives what was parked another chance. */
   settle(now: number): boolean {
     this.#sql('UPDATE outbox SET due_at = ?, tries = 0 WHERE due_at IS NULL', now);

@@ -85,10 +85,27 @@ function spend({ failures, losses, outages }: Job, code: FailureCode) {
   }
 }
 
-/** Loses the attempt of a renderer that says nothing of use; its output may still be there. */
-export function loseSilently(job: JobIn<'running'>, code: FailureCode, given: Given): Decision {
-  const decision = loseAttempt(job, failure(code), true, given);
-  return { ...decision, effects: [...decision.effects, ...adopting(job)] };
+/**
+ * Loses the attempt of a renderer that says nothing of use; its output may still be there. When no
+ * other attempt is left, the job fails only after it was looked for.
+ */
+export function loseSilently(job: JobIn<'running'>, code: FailureCode, given: Given): Change {
+  const cause = failure(code);
+  const lost = loseAttempt(job, cause, true, given);
+  const { attempt, owner } = job;
+  if (owner === null || lost.job.state !== 'failed') {
+    return { ...lost, effects: [...lost.effects, ...adopting(job)] };
+  }
+  const by = { attempt, epoch: owner.epoch };
+  const last: Job = {
+    ...shared(lost.job),
+    seq: job.seq,
+    state: 'adopting',
+    by,
+    failure: cause,
+    lastFailure: cause,
+  };
+  return changed(last, 'adopting', given.now, ['mirror', ...stopping(job), ...adopting(job)]);
 }
 
 /** Looks for a finished output of the present owner. */

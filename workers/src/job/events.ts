@@ -43,6 +43,8 @@ export type JobEvent =
   | { type: 'complete'; from: Caller; output: Output; verified: boolean }
   /** The finished output of an attempt whose renderer was lost before it could say so. */
   | { type: 'adopt'; by: NonNullable<Caller>; output: Output }
+  /** That attempt has left no finished output. */
+  | { type: 'nothing_found'; by: NonNullable<Caller> }
   | { type: 'error'; from: Caller; failure: Failure; mayRetry: boolean }
   | { type: 'cancel' }
   | { type: 'tick' };
@@ -63,6 +65,7 @@ export type Happening =
   | 'claimed'
   | 'progress'
   | 'retrying'
+  | 'adopting'
   | 'complete'
   | 'error'
   | 'cancelled';
@@ -77,4 +80,19 @@ export interface Given {
   now: number;
   random: number;
   policy: Policy;
+}
+
+/** Whether two calls come from the same side: the same owner, or both from people. */
+export function sameCaller(a: Caller, b: Caller): boolean {
+  return a === null || b === null ? a === b : a.attempt === b.attempt && a.epoch === b.epoch;
+}
+
+/** Nothing happens: the very same job. */
+export function unchanged(job: Job): Extract<Decision, { kind: 'unchanged' }> {
+  return { kind: 'unchanged', job };
+}
+
+/** Nothing happens, and the caller is told why. */
+export function refused(code: ProblemCode): Extract<Decision, { kind: 'refused' }> {
+  return { kind: 'refused', code };
 }

@@ -88,7 +88,7 @@ export function run(job: Job | null, events: JobEvent[], fromMs = 0): Job {
 
 const dispatched = { type: 'dispatched', attempt: 1, remoteId: 'remote-1' } satisfies JobEvent;
 
-const PATHS: Record<JobState, JobEvent[]> = {
+const PATHS: Record<Exclude<JobState, 'adopting'>, JobEvent[]> = {
   dispatching: [init],
   dispatched: [init, dispatched],
   running: [init, dispatched, claim],
@@ -106,7 +106,13 @@ const PATHS: Record<JobState, JobEvent[]> = {
 /** The first attempt's job in a state. */
 export function jobIn<S extends JobState>(state: S): JobIn<S>;
 export function jobIn(state: JobState): Job {
-  return run(null, PATHS[state]);
+  return state === 'adopting' ? silentToTheLast() : run(null, PATHS[state]);
+}
+
+/** Its only attempt fell silent, and the platform may lose no other. */
+function silentToTheLast(): Job {
+  const last = { ...jobIn('running'), losses: policy.max_losses };
+  return run(last, [{ type: 'tick' }], 200_000);
 }
 
 /** A job made by hand, as the contract's smoke test makes it. */

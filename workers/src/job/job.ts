@@ -23,6 +23,9 @@ const Owner = v.object({
   workerId: v.nullable(v.string()),
 });
 
+/** Who may speak for an attempt, or spoke for it. */
+const Fence = v.object({ attempt: Positive, epoch: Positive });
+
 const base = {
   id: v.string(),
   tenant: v.string(),
@@ -40,7 +43,7 @@ const base = {
   progress: Percent,
   lastFailure: v.nullable(Failure),
   /** The attempt that its own renderer closed with an error, so that the call can be repeated. */
-  closed: v.nullable(v.object({ attempt: Positive, epoch: Positive })),
+  closed: v.nullable(Fence),
   createdAt: EpochMs,
   updatedAt: EpochMs,
   startedAt: v.nullable(EpochMs),
@@ -78,10 +81,17 @@ export const Job = v.variant('state', [
   v.object({ ...base, state: v.literal('retry_wait'), retryAt: EpochMs }),
   v.object({
     ...base,
+    state: v.literal('adopting'),
+    /** Whose output is looked for, and how the job ends if there is none. */
+    by: Fence,
+    failure: Failure,
+  }),
+  v.object({
+    ...base,
     state: v.literal('complete'),
     output: Output,
     verified: v.boolean(),
-    by: v.nullable(v.object({ attempt: Positive, epoch: Positive })),
+    by: v.nullable(Fence),
     completedAt: EpochMs,
   }),
   v.object({ ...base, state: v.literal('failed'), failure: Failure, completedAt: EpochMs }),

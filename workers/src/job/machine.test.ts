@@ -29,6 +29,7 @@ const EVENTS: { [T in JobEvent['type']]: EventOf<T> } = {
   verifying: { type: 'verifying', from: owner },
   complete: completion,
   adopt: { type: 'adopt', by: owner, output: completion.output },
+  nothing_found: { type: 'nothing_found', by: owner },
   error: crash,
   cancel: { type: 'cancel' },
   tick: { type: 'tick' },
@@ -76,7 +77,10 @@ describe('attempts', () => {
         lost * 1_000_000 + 400_000,
       );
     }
-    expect(changedJob(transition(job, { type: 'tick' }, at(9_000_000))).state).toBe('failed');
+    expect(changedJob(transition(job, { type: 'tick' }, at(9_000_000)))).toMatchObject({
+      state: 'adopting',
+      losses: policy.max_losses + 1,
+    });
   });
 
   it('should_retry:false ends the job, and a hopeless input does so by itself', () => {
@@ -230,6 +234,50 @@ describe('a finished output whose renderer was lost', () => {
     const next = { ...claim, attempt: 2, remoteId: 'remote-2', nonce: 'process-two' };
     const second = run(changedJob(lost), [{ type: 'tick' }, next], 210_000);
     expect(outcome(second, adopt, 220_000)).toBe('complete mirror stop:remote-2 discard');
+  });
+});
+
+describe('the last attempt, lost in silence', () => {
+  const last = { ...jobIn('running'), losses: policy.max_losses };
+
+  it('fails the job only after its output was looked for (I7)', () => {
+    const lost = transition(last, { type: 'tick' }, at(200_000));
+    expect(lost).toMatchObject({
+      job: { state: 'adopting' },
+      effects: ['mirror', stop, 'adopt:1.1'],
+    });
+    const found = { type: 'adopt', by: owner, output: completion.output } as const;
+    expect(outcome(changedJob(lost), found, 201_000)).toBe('complete mirror');
+    const failed = transition(changedJob(lost), { type: 'nothing_found', by: owner }, at(201_000));
+    expect(changedJob(failed)).toMatchObject({
+      state: 'failed',
+      failure: { code: 'renderer_lost' },
+      losses: policy.max_losses + 1,
+    });
+  });
+
+  it('fails it for its own reason should storage be away until the deadline (I6)', () => {
+    const lost = changedJob(transition(last, { type: 'tick' }, at(200_000)));
+    const late = transition(lost, { type: 'tick' }, at(policy.job_ms));
+    expect(changedJob(late)).toMatchObject({ failure: { code: 'renderer_lost' } });
+  });
+
+  it('is not ended by what was found of another attempt', () => {
+    const lost = changedJob(transition(last, { type: 'tick' }, at(200_000)));
+    const by = { attempt: 1, epoch: 2 };
+    expect(outcome(lost, { type: 'nothing_found', by }, 201_000)).toBe('=');
+  });
+
+  it('of a job by hand fails it at once, for nobody says where its output would be', () => {
+    const job = { ...run(jobByHand(), [report(10, 0, null)]), losses: policy.max_losses };
+    const late = transition(job, { type: 'tick' }, at(policy.manual_lease_ms + 5000));
+    expect(changedJob(late)).toMatchObject({ state: 'failed' });
+  });
+});
+
+describe('a job that waits for its retry', () => {
+  it('cannot be claimed, not even by a token of the attempt to come', () => {
+    expect(outcome(jobIn('retry_wait'), { ...claim, attempt: 2 })).toBe('! stale_attempt');
   });
 });
 

@@ -59,6 +59,10 @@ function requestView(request: Job['request']) {
 
 function liveView(job: LiveJob) {
   const last_failure = job.lastFailure;
+  if (job.state === 'adopting') {
+    const unknown = { message: null, fps: null, speed: null, eta_ms: null };
+    return { status: 'processing', last_failure, stage: 'verifying', ...unknown } as const;
+  }
   if (job.state === 'running') {
     const { stage, message, fps, speed, etaMs: eta_ms } = job;
     return { status: 'processing', last_failure, stage, message, fps, speed, eta_ms } as const;

@@ -171,6 +171,14 @@ const commands = [
     }),
   ),
   fc.constant(
+    command('no lost output is found', live, (m, w) => {
+      const by = w.job?.state === 'adopting' ? w.job.by : { attempt: m.attempt, epoch: 1 };
+      const wasLast = w.job?.state === 'adopting';
+      happen(w, { type: 'nothing_found', by });
+      expect(w.job?.state === 'failed').toBe(wasLast);
+    }),
+  ),
+  fc.constant(
     command('cancel', live, (_, w) => {
       expect(happen(w, { type: 'cancel' })).toMatchObject({ job: { state: 'cancelled' } });
     }),

@@ -2,6 +2,11 @@ import { isEnded } from './job.ts';
 import type { Job, JobIn, LiveJob } from './job.ts';
 import type { Policy } from './policy.ts';
 
+/** An ended job that still owes effects is looked at this often, ms. */
+const OWING_LOOK_MS = 2 * 60_000;
+/** An object that has not deleted itself by then has lost its alarm, ms. */
+const PURGE_GRACE_MS = 10 * 60_000;
+
 /**
  * The wait before retry `n` (from 0), ms: capped exponential with equal jitter, so never zero.
  * `random` is in [0, 1).
@@ -26,9 +31,19 @@ export function nextWakeAt(
   return Math.min(deadlineOf(job, policy), outboxDueAt ?? Number.POSITIVE_INFINITY);
 }
 
+/**
+ * When somebody else should look after the object, should its alarm be lost, epoch ms; null while the
+ * job has not ended, for then it is looked after by its silence.
+ */
+export function lookAt(job: Job, isOwing: boolean, policy: Policy, now: number): number | null {
+  if (!isEnded(job)) return null;
+  return isOwing ? now + OWING_LOOK_MS : purgeAt(job, policy) + PURGE_GRACE_MS;
+}
+
 function deadlineOf(job: LiveJob, policy: Policy): number {
   switch (job.state) {
     case 'dispatching':
+    case 'adopting':
       return job.deadlineAt;
     case 'dispatched':
       return Math.min(job.startBy, job.deadlineAt);

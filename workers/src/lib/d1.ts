@@ -116,8 +116,8 @@ export async function listPage(
 }
 
 /**
- * Jobs that have not ended and of which nothing was heard for a while; those whose object was never
- * made are among them. In no order, so that none can stand in the way of the others for ever.
+ * Jobs that have not ended and of which nothing was heard for a while, those whose object was never
+ * made among them. In no order, so that none can stand in the way of the others for ever.
  */
 export async function quietJobs(db: D1Database, now: number): Promise<QuietRow[]> {
   const { results } = await db
@@ -128,6 +128,21 @@ export async function quietJobs(db: D1Database, now: number): Promise<QuietRow[]
     .bind(now - QUIET_MS)
     .all();
   return v.parse(v.array(QuietRow), results);
+}
+
+/** Ended jobs whose object should have done by now what it owed, or be gone; longest due first. */
+export async function overdueJobs(db: D1Database, now: number): Promise<string[]> {
+  const { results } = await db
+    .prepare('SELECT id FROM export_jobs WHERE look_at < ? ORDER BY look_at LIMIT 100')
+    .bind(now)
+    .all();
+  return v.parse(v.array(v.object({ id: v.string() })), results).map(({ id }) => id);
+}
+
+/** Says when the sweeper looks at an ended job again, epoch ms; null for never. */
+export async function lookAgainAt(db: D1Database, id: string, at: number | null): Promise<void> {
+  const sql = 'UPDATE export_jobs SET look_at = ? WHERE id = ? AND look_at IS NOT NULL';
+  await db.prepare(sql).bind(at, id).run();
 }
 
 /** A stored view, or nothing when it was written by a version that knew more than this one. */

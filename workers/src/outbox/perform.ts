@@ -14,6 +14,8 @@ export interface EffectContext {
   db: D1Database;
   bucket: R2Bucket;
   settings: Settings;
+  /** When the sweeper is to look at the job, epoch ms. */
+  lookAt(): number | null;
   apply(event: JobEvent): unknown;
 }
 
@@ -27,7 +29,7 @@ export async function perform(key: string, context: EffectContext): Promise<void
   const [kind = '', of = ''] = key.split(/:(.*)/s);
   switch (kind) {
     case 'mirror':
-      return within(() => mirrorToD1(context.db, job, view));
+      return within(() => mirrorToD1(context.db, job, view, context.lookAt()));
     case 'dispatch':
       return dispatchAttempt(Number(of), job, context);
     case 'stop':

@@ -3,20 +3,25 @@ import type { Job } from '../../job/job.ts';
 
 /**
  * Writes the present job into D1, unless D1 already has it or something newer: repeats and late
- * arrivals change nothing.
+ * arrivals change nothing. `lookAt` is for the sweeper, epoch ms.
  */
-export async function mirrorToD1(db: D1Database, job: Job, view: ExportJob): Promise<void> {
+export async function mirrorToD1(
+  db: D1Database,
+  job: Job,
+  view: ExportJob,
+  lookAt: number | null,
+): Promise<void> {
   await db
     .prepare(
       `INSERT INTO export_jobs (id, tenant, rev, status, progress, error, retry_count,
          output_video_key, created_at, updated_at, started_at, completed_at, deadline_at,
-         request_hash, request, view)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)
+         look_at, request_hash, request, view)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)
        ON CONFLICT (id) DO UPDATE SET rev = excluded.rev, status = excluded.status,
          progress = excluded.progress, error = excluded.error, retry_count = excluded.retry_count,
          output_video_key = excluded.output_video_key, updated_at = excluded.updated_at,
          started_at = excluded.started_at, completed_at = excluded.completed_at,
-         request = NULL, view = excluded.view
+         look_at = excluded.look_at, request = NULL, view = excluded.view
        WHERE excluded.rev > export_jobs.rev AND export_jobs.tenant = excluded.tenant`,
     )
     .bind(
@@ -33,6 +38,7 @@ export async function mirrorToD1(db: D1Database, job: Job, view: ExportJob): Pro
       view.started_at,
       'completed_at' in view ? view.completed_at : null,
       job.deadlineAt,
+      lookAt,
       job.requestHash,
       JSON.stringify(view),
     )

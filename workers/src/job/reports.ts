@@ -1,0 +1,166 @@
+import {
+  adopting,
+  changed,
+  end,
+  failure,
+  leaseOf,
+  loseAttempt,
+  shared,
+  start,
+  stop,
+} from './attempt.ts';
+import { refused, sameCaller, unchanged } from './events.ts';
+import type { Caller, Decision, EventOf, Given } from './events.ts';
+import { isEnded } from './job.ts';
+import type { Job, JobIn } from './job.ts';
+
+// What the calls of a renderer do to its job: the claim, and what the owner of an attempt says.
+
+/** A call that only the owner of the running attempt, or a person by hand, may make. */
+export type Report = EventOf<'progress' | 'verifying' | 'complete' | 'error'>;
+
+/** Decides a call of the attempt's owner. */
+export function onReport(job: Job, event: Report, given: Given): Decision {
+  switch (event.type) {
+    case 'progress':
+      return onProgress(job, event, given);
+    case 'verifying':
+      return onVerifying(job, event, given);
+    case 'complete':
+      return onComplete(job, event, given);
+    case 'error':
+      return onError(job, event, given);
+  }
+}
+
+/** Decides who owns the attempt. */
+export function onClaim(job: Job, event: EventOf<'claim'>, given: Given): Decision {
+  if (isEnded(job)) return refused('job_finished');
+  const isOver = job.state === 'retry_wait' || job.state === 'adopting';
+  if (event.attempt !== job.attempt || isOver) return refused('stale_attempt');
+  if (job.state === 'running') return onSecondClaim(job, event, given);
+  const { nonce, remoteId, workerId } = event;
+  const running = start(job, { nonce, remoteId, workerId, epoch: 1 }, given);
+  // A hand-over whose answer was lost may have been repeated: the first to claim has the attempt.
+  const recorded = job.state === 'dispatched' ? job.remoteId : null;
+  const twin = recorded !== null && remoteId !== null && recorded !== remoteId;
+  return changed(running, 'claimed', given.now, ['mirror', ...(twin ? [stop(recorded)] : [])]);
+}
+
+function onSecondClaim(job: JobIn<'running'>, event: EventOf<'claim'>, given: Given): Decision {
+  const { nonce, remoteId, workerId } = event;
+  if (job.owner?.nonce === nonce) return unchanged(job);
+  // The provider hands the same job out again only when it has given the older process up.
+  const redelivered = remoteId !== null && job.owner?.remoteId === remoteId;
+  if (!job.owner || !redelivered) return refused('not_owner');
+  const epoch = job.owner.epoch + 1;
+  const running = start(job, { nonce, remoteId, workerId, epoch }, given);
+  const lastFailure = failure('renderer_lost');
+  const next = { ...running, lastFailure, attemptBy: job.attemptBy };
+  return changed(next, 'claimed', given.now, ['mirror', ...adopting(job)]);
+}
+
+function onProgress(job: Job, event: EventOf<'progress'>, given: Given): Decision {
+  const admitted = admit(job, event.from, given);
+  if (admitted.kind !== 'running') return admitted;
+  const running = admitted.job;
+  if (event.from && event.seq <= running.reportSeq) return unchanged(job);
+  const { now, policy } = given;
+  const begins = job.state !== 'running';
+  const mirrorEvery = job.request ? policy.mirror_progress_ms : 0;
+  const mirror = begins || now - job.mirroredAt >= mirrorEvery;
+  const next: Job = {
+    ...running,
+    ...movement(running, event, begins ? 'rendering' : running.stage, now),
+    // 100 means that the file is there, so of a dispatched job only `complete` may say it.
+    progress: Math.min(job.request ? 99.9 : 100, Math.max(running.progress, event.percent)),
+    reportSeq: event.from ? event.seq : running.reportSeq,
+    heartbeatAt: now,
+    leaseUntil: now + leaseOf(job, policy),
+    mirroredAt: mirror ? now : job.mirroredAt,
+    message: event.message,
+    fps: event.fps,
+    speed: event.speed,
+    etaMs: event.etaMs,
+  };
+  return changed(next, 'progress', now, mirror ? ['mirror'] : []);
+}
+
+/** Which stage a report leaves the job in, and since when; and when anything moved. */
+function movement(
+  running: JobIn<'running'>,
+  event: EventOf<'progress'>,
+  silent: JobIn<'running'>['stage'],
+  now: number,
+) {
+  const stage = event.stage ?? silent;
+  if (stage !== running.stage) return { stage, stageAt: now, movedAt: now };
+  return event.percent > running.progress ? { movedAt: now } : {};
+}
+
+/** A renderer that says it is done is alive: looking at its file must not cost it the lease. */
+function onVerifying(job: Job, event: EventOf<'verifying'>, given: Given): Decision {
+  const admitted = admit(job, event.from, given);
+  if (admitted.kind !== 'running') return admitted;
+  const { now, policy } = given;
+  const leaseUntil = now + leaseOf(job, policy);
+  const { stage, stageAt } = admitted.job;
+  const next: Job = {
+    ...admitted.job,
+    stage: 'verifying',
+    stageAt: stage === 'verifying' ? stageAt : now,
+    movedAt: now,
+    heartbeatAt: now,
+    leaseUntil,
+  };
+  return changed(next, 'progress', now);
+}
+
+function onComplete(job: Job, event: EventOf<'complete'>, given: Given): Decision {
+  if (job.state === 'complete' && sameCaller(job.by, event.from)) {
+    return job.output.key === event.output.key ? unchanged(job) : refused('job_finished');
+  }
+  const admitted = admit(job, event.from, given);
+  if (admitted.kind !== 'running') return admitted;
+  const { output, verified, from: by } = event;
+  return end(
+    {
+      ...shared(admitted.job),
+      progress: 100,
+      state: 'complete',
+      output,
+      verified,
+      by,
+      completedAt: given.now,
+    },
+    'complete',
+    [],
+  );
+}
+
+function onError(job: Job, event: EventOf<'error'>, given: Given): Decision {
+  if (event.from && sameCaller(job.closed, event.from)) return unchanged(job);
+  const admitted = admit(job, event.from, given);
+  if (admitted.kind !== 'running') return admitted;
+  const closed = { ...admitted.job, closed: event.from };
+  return loseAttempt(closed, event.failure, event.mayRetry, given);
+}
+
+/** Lets a call through to the running attempt that it belongs to, or says why not. */
+function admit(
+  job: Job,
+  from: Caller,
+  given: Given,
+): { kind: 'running'; job: JobIn<'running'> } | Exclude<Decision, { kind: 'changed' }> {
+  if (isEnded(job)) return refused('job_finished');
+  if (from === null) {
+    // Calls by hand carry no fence, so they may only touch what nobody was dispatched for.
+    if (job.request) return refused('not_owner');
+    return { kind: 'running', job: job.state === 'running' ? job : start(job, null, given) };
+  }
+  if (from.attempt !== job.attempt) return refused('stale_attempt');
+  if (job.state !== 'running' || job.owner?.epoch !== from.epoch) {
+    return refused('not_owner');
+  }
+  return { kind: 'running', job };
+}
