@@ -22,6 +22,8 @@ const POLICY = {
   report_unwatched_ms: 400,
   mirror_progress_ms: 500,
   start_ms: 45_000,
+  unknown_ms: 5000,
+  ask_ms: 3000,
   attempt_ms: 40_000,
   job_ms: 240_000,
 };

@@ -24,4 +24,5 @@ export type {
   ProblemCode,
   Stage,
   UploadedReply,
+  WaitReason,
 } from '@export-jobs/protocol';

@@ -40,6 +40,7 @@ export function waiting(seq: number, attempt = 1): ExportJob {
     attempt,
     retry_count: attempt - 1,
     waiting_for: attempt === 1 ? 'renderer' : 'retry',
+    wait_reason: null,
     next_attempt_at: null,
     last_failure: null,
   };

@@ -5,6 +5,13 @@ import { CONTAINERS, KnownOptions } from './options.ts';
 export const JOB_STATUSES = ['pending', 'processing', 'complete', 'error', 'cancelled'] as const;
 export type JobStatus = (typeof JOB_STATUSES)[number];
 
+/**
+ * Why a job waits for a renderer: the provider has no worker for it, cannot get a GPU, cannot start
+ * its workers, is starting one, or has every worker busy with other jobs.
+ */
+export const WAIT_REASONS = ['no_workers', 'throttled', 'unhealthy', 'starting', 'busy'] as const;
+export type WaitReason = (typeof WAIT_REASONS)[number];
+
 /** What a running attempt is doing now, in order. */
 export const STAGES = ['starting', 'downloading', 'rendering', 'uploading', 'verifying'] as const;
 export type Stage = (typeof STAGES)[number];
@@ -73,6 +80,8 @@ export const ExportJob = v.variant('status', [
     status: v.literal('pending'),
     /** What the job waits for: being handed over, a free renderer, or the next attempt's time. */
     waiting_for: v.picklist(['dispatch', 'renderer', 'retry']),
+    /** Why no renderer has come yet, as far as the provider tells. */
+    wait_reason: v.optional(v.nullable(v.picklist(WAIT_REASONS)), null),
     next_attempt_at: v.nullable(EpochMs),
   }),
   v.object({

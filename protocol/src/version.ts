@@ -5,5 +5,6 @@
  * Raise the number whenever `version.test.ts` says that the wire's hash moved, and add a line here.
  *
  * - 1: the first one.
+ * - 2: `wait_reason` of a pending job.
  */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;

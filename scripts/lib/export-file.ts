@@ -98,6 +98,7 @@ async function follow(
 function describe(job: ExportJob): string {
   if (job.status === 'processing') return job.message ?? job.stage;
   if (job.status !== 'pending') return job.status;
+  if (job.wait_reason) return `waiting: ${job.wait_reason.replaceAll('_', ' ')}`;
   return { dispatch: 'waiting', renderer: 'waiting for a renderer', retry: 'trying again' }[
     job.waiting_for
   ];

@@ -207,6 +207,38 @@ export const MUTANTS: readonly Mutant[] = [
     edit(PERFORM, "if (job.state !== 'dispatching' || job.attempt !== attempt) return;", ''),
   ),
   mutant(
+    'a hand-over without an answer is repeated without waiting for a claim',
+    edit(PERFORM, 'if (error instanceof RetryLater) throw error;', 'if (error) throw error;'),
+  ),
+  mutant(
+    'a hand-over that a crash interrupted is repeated at once',
+    edit(PERFORM, 'if (interrupted) return void context.apply(unknown);', ''),
+  ),
+  mutant(
+    'a hand-over without an answer is never repeated',
+    edit(
+      MACHINE,
+      'return job.remoteId === null\n    ? handOver',
+      'return job.id === null\n    ? handOver',
+    ),
+  ),
+  mutant(
+    'a job that the provider does not know is lost',
+    edit('outbox/handlers/runpod.ts', "statusOf(seen) : 'unknown'", "statusOf(seen) : 'over'"),
+  ),
+  mutant(
+    'the provider’s word on another job counts',
+    edit(
+      OUTCOMES,
+      "(job.state === 'dispatched' || job.state === 'running') && job.remoteId === remoteId",
+      "(job.state === 'dispatched' || job.state === 'running') && job.remoteId !== remoteId + 'x'",
+    ),
+  ),
+  mutant(
+    'the provider is asked again and again in one silence',
+    edit(SCHEDULE, 'job.askedAt > job.heartbeatAt', 'job.askedAt > job.heartbeatAt + 1e12'),
+  ),
+  mutant(
     'an effect that failed is forgotten',
     edit(
       DRAIN,

@@ -29,6 +29,8 @@ export const FAULTS = [
   'provider forgets',
   'provider refuses',
   'provider redelivers',
+  'webhook lost',
+  'webhook doubled',
   // Renderers.
   'renderer dies',
   'renderer pauses',

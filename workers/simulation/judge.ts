@@ -10,8 +10,8 @@ import type { Cause, Stage } from './stage.ts';
 // Responsible for the invariants of SPEC.md, checked after every commit by what is on the disk and by
 // who caused it. Must not ask the machine what it thinks: the rules are said a second time here.
 
-/** How late time itself may be obeyed, ms: a lost alarm, a sweep, and a crash or two on the way. */
-const LATENESS_MS = 20 * 60_000;
+/** How late time itself may be obeyed, ms: a lost alarm, some lost sweeps, and crashes on the way. */
+const LATENESS_MS = 40 * 60_000;
 
 /** One commit of the job. */
 export interface Change {
@@ -73,12 +73,13 @@ const RULES: Readonly<Record<string, Rule>> = {
     'the lease does not follow the last report',
 
   // An attempt is lost, and a job fails, only for a reason that can be named.
-  I6: (change, { policy }) => {
+  I6: (change, { policy, provider }) => {
     const { before, after, now } = change;
     const isOver = after.state === 'failed' || after.state === 'adopting';
     const isLost = before && (after.attempt > before.attempt || isOver);
     if (!isLost || now >= deadlineOf(before, policy) || before.state === 'adopting') return false;
-    return !isRefusedByProvider(change) && !isGivenUp(change) && 'an attempt is lost for no reason';
+    if (isRefusedByProvider(change) || isGivenUp(change)) return false;
+    return !isOverAtProvider(change, provider) && 'an attempt is lost for no reason';
   },
 
   // A job does not fail while the output of its last attempt, which nobody could report, is there.
@@ -113,7 +114,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   I13: ({ before, after, cause, now }, { policy }) =>
     before !== null &&
     cause?.kind === 'create' &&
-    now < Math.min(deadlineOf(before, policy), retryAtOf(before)) &&
+    now < Math.min(deadlineOf(before, policy), choreAtOf(before, policy)) &&
     `a repeated create changes the job to ${after.state}`,
 };
 
@@ -133,7 +134,7 @@ export function judgeAlarm(job: Job, dueAt: number | null, evidence: Evidence): 
   const { policy, disk } = evidence;
   const wanted = isEnded(job)
     ? (dueAt ?? job.completedAt + policy.retention_ms)
-    : Math.min(deadlineOf(job, policy), retryAtOf(job), dueAt ?? Number.POSITIVE_INFINITY);
+    : Math.min(deadlineOf(job, policy), choreAtOf(job, policy), dueAt ?? Number.POSITIVE_INFINITY);
   const { alarm } = disk;
   if (alarm === null) evidence.violated('I6b', 'no alarm is set');
   else if (alarm > wanted) evidence.violated('I6b', `the alarm is ${alarm - wanted} ms too late`);
@@ -151,8 +152,13 @@ export function deadlineOf(job: Job, policy: Policy): number {
   return Math.min(...limits);
 }
 
-function retryAtOf(job: Job): number {
-  return job.state === 'retry_wait' ? job.retryAt : Number.POSITIVE_INFINITY;
+/** When time makes something happen that ends nothing: a retry, or a question to the provider. */
+function choreAtOf(job: Job, policy: Policy): number {
+  if (job.state === 'retry_wait') return job.retryAt;
+  if (job.state === 'dispatched' && job.remoteId !== null) return job.askAt;
+  if (job.state !== 'running' || job.remoteId === null) return Number.POSITIVE_INFINITY;
+  const isAsked = job.askedAt > job.heartbeatAt;
+  return isAsked ? Number.POSITIVE_INFINITY : job.heartbeatAt + policy.lease_ms / 2;
 }
 
 /** An attempt changes hands only by a claim, and only within one delivery of the provider. */
@@ -174,6 +180,12 @@ function isRefusedByProvider({ before, after, cause }: Change): boolean {
   if (before?.state !== 'dispatching' || cause !== null) return false;
   const code = after.state === 'failed' ? after.failure.code : after.lastFailure?.code;
   return code === 'dispatch_failed';
+}
+
+/** The provider says that nobody works for the attempt any more, which only an effect can have heard. */
+function isOverAtProvider({ before, cause }: Change, provider: Provider): boolean {
+  if (before?.state !== 'dispatched' && before?.state !== 'running') return false;
+  return cause === null && before.remoteId !== null && provider.isOver(before.remoteId);
 }
 
 /** The owner of the attempt said that it has failed. */

@@ -32,6 +32,7 @@ export class Ledger {
   /** Since when the owner of `attempt.epoch` is no longer that. */
   readonly #lostAt = new Map<string, number>();
   #owner: string | null = null;
+  #handedOver: { readonly attempt: number; readonly at: number } | null = null;
 
   constructor(world: Books) {
     this.#world = world;
@@ -77,6 +78,17 @@ export class Ledger {
     if (job?.state !== 'dispatching' || job.attempt !== attempt) {
       this.#world.violated('I14', `attempt ${attempt} is handed over while ${job?.state}`);
     }
+    const { clock, policy } = this.#world;
+    const waited = clock.now - (this.#handedOver?.at ?? 0);
+    if (this.#handedOver?.attempt === attempt && waited < policy.unknown_ms) {
+      this.#world.violated('I14b', `attempt ${attempt} is handed over again after ${waited} ms`);
+    }
+    this.#handedOver = { attempt, at: clock.now };
+  }
+
+  /** The last hand-over was refused, so that nobody has it. */
+  notTaken(): void {
+    this.#handedOver = null;
   }
 
   /** Notes who owns the attempt now. */

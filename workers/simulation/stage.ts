@@ -18,7 +18,7 @@ export interface Stage {
 /** Why the object is running: what its caller asked, or that time has passed. */
 export type Cause =
   | { kind: 'call'; call: Call; from: Renderer }
-  | { kind: 'create' | 'cancel' | 'look' | 'alarm' };
+  | { kind: 'create' | 'cancel' | 'hint' | 'look' | 'alarm' };
 
 /** What a caller sees of a call that nobody answered. */
 export class Unreachable extends Error {}

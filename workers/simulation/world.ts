@@ -100,11 +100,13 @@ export class World implements Stage {
     });
     this.d1 = new D1(this, () => this.ledger.mirrored());
     this.r2 = new R2(this);
-    this.provider = new Provider(
-      this,
-      (remoteId, ticket) => this.#deliver(remoteId, ticket),
-      (ticket) => this.ledger.handedOver(ticket),
-    );
+    this.provider = new Provider(this, {
+      deliver: (remoteId, ticket) => this.#deliver(remoteId, ticket),
+      onHandOver: (ticket) => this.ledger.handedOver(ticket),
+      onRefusal: () => this.ledger.notTaken(),
+      hint: (attempt, remoteId) =>
+        this.host.invoke({ kind: 'hint' }, (object) => object.hint(attempt, remoteId)),
+    });
   }
 
   /** How long the job may live, ms. */
@@ -188,6 +190,7 @@ export class World implements Stage {
   onStop(renderer: Renderer): void {
     this.note(renderer.nonce, 'ends');
     this.ledger.stopped(renderer);
+    this.provider.ended(renderer.remoteId);
   }
 
   note(...words: readonly unknown[]): void {

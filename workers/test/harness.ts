@@ -59,20 +59,25 @@ export function stubOf(id: string) {
 
 /** What the provider was asked, and what it will answer next. */
 export const provider = {
-  tickets: [] as { id: string; input: RenderTicket }[],
+  tickets: [] as { id: string; input: RenderTicket; webhook: string }[],
   stopped: [] as string[],
   answers: [] as (() => Response | Promise<Response>)[],
+  /** What it says of a job when asked, after how often it was asked; a job that is not here, 404. */
+  jobs: new Map<string, { status: string; error?: string; asked: number }>(),
+  workers: {} as Record<string, number>,
 };
 
 const RunBody = v.object({
   input: RenderTicket,
+  webhook: v.string(),
   policy: v.object({ executionTimeout: v.number(), ttl: v.number() }),
 });
 
 /** Plays RunPod's client API for the tests of a file. */
 export function playProvider(): void {
   beforeEach(() => {
-    Object.assign(provider, { tickets: [], stopped: [], answers: [] });
+    Object.assign(provider, { tickets: [], stopped: [], answers: [], workers: {} });
+    provider.jobs.clear();
     vi.spyOn(globalThis, 'fetch').mockImplementation(async (target, init) => {
       const request = new Request(target, init);
       if (request.headers.get('authorization') !== 'Bearer test-key')
@@ -85,9 +90,11 @@ export function playProvider(): void {
         provider.stopped.push(stopped);
         return Response.json({ id: stopped, status: 'CANCELLED' });
       }
-      const { input } = v.parse(RunBody, await request.json());
+      if (request.method === 'GET') return told(pathname);
+      const { input, webhook } = v.parse(RunBody, await request.json());
       const id = `remote-${provider.tickets.length + 1}`;
-      provider.tickets.push({ id, input });
+      provider.tickets.push({ id, input, webhook });
+      provider.jobs.set(id, { status: 'IN_QUEUE', asked: 0 });
       return Response.json({ id, status: 'IN_QUEUE' });
     });
   });
@@ -95,6 +102,16 @@ export function playProvider(): void {
     vi.restoreAllMocks();
     vi.useRealTimers();
   });
+}
+
+function told(pathname: string): Response {
+  if (pathname === '/v2/ep/health') return Response.json({ jobs: {}, workers: provider.workers });
+  const id = /^\/v2\/ep\/status\/(.+)$/.exec(pathname)?.[1] ?? '';
+  const job = provider.jobs.get(id);
+  if (!job) return new Response('', { status: 404 });
+  job.asked += 1;
+  const { status, error } = job;
+  return Response.json({ id, status, ...(error && { error }) });
 }
 
 export async function upload(bytes: string, filename = 'my clip.mov'): Promise<string> {

@@ -17,6 +17,11 @@ describe('what a screen reader hears', () => {
     expect(spokenProgress(job, 0)).toBe('42 percent, about 2 minutes left');
     expect(spokenProgress(waiting(1), 0)).toBe('Waiting for a renderer');
   });
+
+  it('says why nobody has come yet', () => {
+    const job = { ...waiting(1), wait_reason: 'throttled' } as const;
+    expect(spokenProgress(job, 0)).toBe('Waiting for a free GPU');
+  });
 });
 
 describe('the line on an export', () => {

@@ -1,4 +1,4 @@
-import type { ExportJob } from '@export-jobs/client';
+import type { ExportJob, WaitReason } from '@export-jobs/client';
 import { byHand } from './describe.ts';
 import { leftIn, percent } from './format.ts';
 
@@ -30,6 +30,14 @@ export function stepOf(job: ExportJob): Step | null {
   return null;
 }
 
+const WAITS: Readonly<Record<WaitReason, string>> = {
+  no_workers: 'No renderer is available right now',
+  throttled: 'Waiting for a free GPU',
+  unhealthy: 'The renderers cannot start right now',
+  starting: 'Starting a renderer',
+  busy: 'Every renderer is busy: yours is in line',
+};
+
 /** One line on what happens now. `now` is epoch ms. */
 export function sentenceOf(job: ExportJob, now: number): string {
   if (job.status === 'pending' && job.waiting_for === 'retry') {
@@ -37,6 +45,7 @@ export function sentenceOf(job: ExportJob, now: number): string {
     return wait > 1000 ? `Trying again in ${Math.ceil(wait / 1000)} s` : 'Trying again';
   }
   if (job.status === 'pending' && job.waiting_for === 'dispatch') return 'Handing the job over';
+  if (job.status === 'pending' && job.wait_reason) return WAITS[job.wait_reason];
   if (job.status === 'error') return 'Failed';
   if (job.status === 'cancelled') return 'Cancelled';
   return STEPS.find(({ id }) => id === stepOf(job))?.now ?? '';

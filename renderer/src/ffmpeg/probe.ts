@@ -160,7 +160,7 @@ function refuseUnreadable({ code, stderr, timedOut }: ToolEnd): void {
   if (code === 0) return;
   const text = stderr.join('\n');
   if (timedOut) throw new RenderFailure('input_unsupported', 'the source takes too long to open');
-  if (/not on whitelist/i.test(text)) {
+  if (/not on whitelist|Not detecting m3u8/i.test(text)) {
     throw new RenderFailure('input_unsupported', 'the source is of a kind that is not read');
   }
   // The file began as an MP4 and its index, which comes last, is not there: it was cut off.

@@ -80,6 +80,11 @@ export class ExportJobState extends DurableObject {
     return this.view(tenant) === null ? null : this.#store.logLines();
   }
 
+  /** The provider has something to tell about a job that an attempt was handed over as. */
+  hint(attempt: number, remoteId: string | null): void {
+    this.apply({ type: 'hint', attempt, remoteId });
+  }
+
   cancel(tenant: string): Answer<{ job: ExportJob }> {
     if (this.view(tenant) === null) return { ok: false, code: 'job_not_found' };
     return this.#answer(this.apply({ type: 'cancel' }));
@@ -206,8 +211,8 @@ export class ExportJobState extends DurableObject {
   }
 
   #drain(items: OutboxItem[]): Promise<void> {
-    const carryOut = (key: string) =>
-      perform(key, {
+    const carryOut = (item: OutboxItem) =>
+      perform(item, {
         job: this.#store.job,
         view: this.#view(),
         db: this.env.DB,

@@ -15,6 +15,7 @@ const MIGRATIONS = [
   `CREATE TABLE job (only INTEGER PRIMARY KEY CHECK (only = 1), body TEXT NOT NULL);
    CREATE TABLE events (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, happening TEXT NOT NULL, view TEXT NOT NULL);
    CREATE TABLE outbox (key TEXT PRIMARY KEY, version INTEGER NOT NULL, due_at INTEGER, tries INTEGER NOT NULL, reason TEXT) WITHOUT ROWID;`,
+  `ALTER TABLE outbox ADD COLUMN running INTEGER NOT NULL DEFAULT 0;`,
 ];
 /** More events than this are not replayed: a snapshot says the same in less. */
 const REPLAY_LIMIT = 200;
@@ -22,7 +23,13 @@ const REPLAY_LIMIT = 200;
 const ALARM_LATENESS_MS = 60_000;
 
 const Version = v.optional(v.pipe(v.number(), v.integer()), 0);
-const OutboxRow = v.object({ key: v.string(), version: v.number(), tries: v.number() });
+const OutboxRow = v.object({
+  key: v.string(),
+  version: v.number(),
+  tries: v.number(),
+  /** 1 from its start until its outcome is written. */
+  running: v.number(),
+});
 const ParkedRow = v.object({ key: v.string(), reason: v.nullable(v.string()) });
 
 export class JobStore {
@@ -129,26 +136,36 @@ export class JobStore {
   /** Takes every due item and makes it due again at `until`. */
   lease(now: number, until: number): OutboxItem[] {
     if (this.job === null) return [];
-    return this.#rows(
-      OutboxRow,
-      'UPDATE outbox SET due_at = ? WHERE due_at <= ? RETURNING key, version, tries',
-      until,
-      now,
-    );
+    return this.#storage.transactionSync(() => {
+      const sql = 'SELECT key, version, tries, running FROM outbox WHERE due_at <= ?';
+      const rows = this.#rows(OutboxRow, sql, now);
+      if (rows.length > 0) {
+        this.#sql('UPDATE outbox SET due_at = ?, running = 1 WHERE due_at <= ?', until, now);
+      }
+      return rows.map(itemOf);
+    });
   }
 
   confirm({ key, version }: OutboxItem, now: number): void {
     this.#sql('DELETE FROM outbox WHERE key = ? AND version = ?', key, version);
-    this.#sql('UPDATE outbox SET due_at = ?, tries = 0 WHERE key = ?', now, key);
+    this.#sql('UPDATE outbox SET due_at = ?, tries = 0, running = 0 WHERE key = ?', now, key);
   }
 
   postpone({ key }: OutboxItem, dueAt: number, reason: string): void {
-    const sql = 'UPDATE outbox SET due_at = ?, tries = tries + 1, reason = ? WHERE key = ?';
-    this.#sql(sql, dueAt, reason, key);
+    this.#sql(
+      'UPDATE outbox SET due_at = ?, tries = tries + 1, running = 0, reason = ? WHERE key = ?',
+      dueAt,
+      reason,
+      key,
+    );
   }
 
   park({ key }: OutboxItem, reason: string): void {
-    this.#sql('UPDATE outbox SET due_at = NULL, reason = ? WHERE key = ?', reason, key);
+    this.#sql(
+      'UPDATE outbox SET due_at = NULL, running = 0, reason = ? WHERE key = ?',
+      reason,
+      key,
+    );
   }
 
   /** Effects that were given up on, for people to see. */
@@ -181,14 +198,16 @@ export class JobStore {
     // an outage is not hammered. One that was given up on gets another chance.
     const items = this.#rows(
       OutboxRow,
-      `INSERT INTO outbox (key, version, due_at, tries) VALUES (?, 1, ?, 0)
+      `INSERT INTO outbox (key, version, due_at, tries, running) VALUES (?, 1, ?, 0, 1)
        ON CONFLICT (key) DO UPDATE
          SET version = version + 1, due_at = COALESCE(due_at, excluded.due_at)
-       RETURNING key, version, tries`,
+       RETURNING key, version, tries, running`,
       effect,
       now + LEASE_MS,
     );
-    return items.filter((item) => item.version === 1);
+    return items
+      .filter(({ version }) => version === 1)
+      .map((row) => ({ ...itemOf(row), interrupted: false }));
   }
 
   #outboxDueAt(): number | null {
@@ -238,6 +257,10 @@ export class JobStore {
   ): v.InferOutput<S>[] {
     return v.parse(v.array(schema), this.#storage.sql.exec(sql, ...bindings).toArray());
   }
+}
+
+function itemOf({ key, version, tries, running }: v.InferOutput<typeof OutboxRow>): OutboxItem {
+  return { key, version, tries, interrupted: running === 1 };
 }
 
 /** Links expire and open a file to whoever has them: a log keeps none. */

@@ -1,12 +1,12 @@
 import { logError } from '../lib/log.ts';
-import type { OutboxPorts } from '../outbox/drain.ts';
+import type { OutboxItem, OutboxPorts } from '../outbox/drain.ts';
 import type { JobStore } from './job-store.ts';
 
 /** Lets the outbox of one object be drained. `job` names it in the log. */
 export function outboxPorts(
   store: JobStore,
   job: string,
-  carryOut: (key: string) => Promise<void>,
+  carryOut: (item: OutboxItem) => Promise<void>,
 ): OutboxPorts {
   return {
     now: () => Date.now(),
@@ -15,7 +15,7 @@ export function outboxPorts(
     confirm: (item, now) => store.confirm(item, now),
     postpone: (item, dueAt, reason) => store.postpone(item, dueAt, reason),
     park: (item, reason) => store.park(item, reason),
-    perform: ({ key }) => carryOut(key),
+    perform: carryOut,
     report: ({ key }, outcome, reason) => logError(`outbox ${outcome}`, { job, key, reason }),
   };
 }

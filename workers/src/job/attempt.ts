@@ -37,6 +37,7 @@ export function start(
     stage: 'starting',
     stageAt: now,
     movedAt: now,
+    askedAt: 0,
     message: null,
     fps: null,
     speed: null,

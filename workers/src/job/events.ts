@@ -1,8 +1,11 @@
-import type { Failure, Output, ProblemCode, Stage } from '@export-jobs/protocol';
+import type { Failure, Output, ProblemCode, Stage, WaitReason } from '@export-jobs/protocol';
 import type { Job, JobRequest } from './job.ts';
 import type { Policy } from './policy.ts';
 
 // What can happen to a job, and what a decision looks like.
+
+/** How a job stands at the provider; `unknown` is one that it does not, or no longer, know. */
+export type ProviderStatus = 'unknown' | 'queued' | 'working' | 'over' | 'timed_out';
 
 /** Who speaks: the owner of an attempt by its fence, or null for a person at a keyboard. */
 export type Caller = { attempt: number; epoch: number } | null;
@@ -20,6 +23,11 @@ export type JobEvent =
     }
   | { type: 'dispatched'; attempt: number; remoteId: string }
   | { type: 'dispatch_failed'; attempt: number }
+  /** The hand-over may have reached the provider or not. */
+  | { type: 'dispatch_unknown'; attempt: number }
+  /** The provider has something to tell about its job: it should be asked. */
+  | { type: 'hint'; attempt: number; remoteId: string | null }
+  | { type: 'provider_says'; remoteId: string; status: ProviderStatus; waiting: WaitReason | null }
   | {
       type: 'claim';
       attempt: number;
@@ -56,12 +64,14 @@ export type Effect =
   | 'discard'
   | `dispatch:${number}`
   | `stop:${string}`
+  | `ask:${string}`
   | `adopt:${number}.${number}`;
 
 /** What the log and the viewers call the change. */
 export type Happening =
   | 'created'
   | 'dispatched'
+  | 'dispatch_unknown'
   | 'claimed'
   | 'progress'
   | 'retrying'

@@ -1,4 +1,12 @@
-import { EpochMs, Failure, KnownOptions, Output, Percent, STAGES } from '@export-jobs/protocol';
+import {
+  EpochMs,
+  Failure,
+  KnownOptions,
+  Output,
+  Percent,
+  STAGES,
+  WAIT_REASONS,
+} from '@export-jobs/protocol';
 import * as v from 'valibot';
 
 // The job as its object keeps it. Finer than what the wire shows: `project.ts` maps one to the other.
@@ -56,8 +64,12 @@ export const Job = v.variant('state', [
   v.object({
     ...base,
     state: v.literal('dispatched'),
+    /** Its id at the provider; null while it is not known whether the provider has it at all. */
     remoteId: v.nullable(v.string()),
     startBy: EpochMs,
+    /** When the provider is asked how it stands, and why it waits, as that said last. */
+    askAt: v.optional(EpochMs, 0),
+    waiting: v.optional(v.nullable(v.picklist(WAIT_REASONS)), null),
   }),
   v.object({
     ...base,
@@ -73,6 +85,8 @@ export const Job = v.variant('state', [
     /** When this stage began, and when anything last moved. */
     stageAt: v.optional(EpochMs, 0),
     movedAt: v.optional(EpochMs, 0),
+    /** When the provider was last asked about its silence. */
+    askedAt: v.optional(EpochMs, 0),
     message: v.nullable(v.string()),
     fps: v.nullable(v.number()),
     speed: v.nullable(v.number()),

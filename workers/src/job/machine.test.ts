@@ -3,6 +3,7 @@ import type { EventOf, JobEvent } from './events.ts';
 import {
   at,
   changedJob,
+  T0,
   claim,
   completion,
   crash,
@@ -24,6 +25,9 @@ const EVENTS: { [T in JobEvent['type']]: EventOf<T> } = {
   init,
   dispatched: { type: 'dispatched', attempt: 1, remoteId: 'remote-1' },
   dispatch_failed: { type: 'dispatch_failed', attempt: 1 },
+  dispatch_unknown: { type: 'dispatch_unknown', attempt: 1 },
+  hint: { type: 'hint', attempt: 1, remoteId: 'remote-1' },
+  provider_says: { type: 'provider_says', remoteId: 'remote-1', status: 'over', waiting: null },
   claim,
   progress: report(40, 1),
   verifying: { type: 'verifying', from: owner },
@@ -159,7 +163,8 @@ describe('progress', () => {
 
   it('renews the lease; silence for longer than it loses the attempt (I6, S16)', () => {
     const job = run(jobIn('running'), [report(60, 1)], 40_000);
-    expect(outcome(job, { type: 'tick' }, 40_000 + policy.lease_ms - 1)).toBe('=');
+    const asked = run(job, [{ type: 'tick' }], 40_000 + policy.lease_ms - 1);
+    expect(asked).toMatchObject({ state: 'running', leaseUntil: 40_000 + policy.lease_ms + T0 });
     expect(outcome(job, { type: 'tick' }, 40_000 + policy.lease_ms)).toBe(
       `retry_wait mirror ${stop} adopt:1.1`,
     );
@@ -272,6 +277,90 @@ describe('the last attempt, lost in silence', () => {
     const job = { ...run(jobByHand(), [report(10, 0, null)]), losses: policy.max_losses };
     const late = transition(job, { type: 'tick' }, at(policy.manual_lease_ms + 5000));
     expect(changedJob(late)).toMatchObject({ state: 'failed' });
+  });
+});
+
+describe('a hand-over without an answer', () => {
+  const unknown = { type: 'dispatch_unknown', attempt: 1 } as const;
+  const doubtful = run(jobIn('dispatching'), [unknown], 1000);
+
+  it('is repeated only when nobody has claimed it for a while (I14b)', () => {
+    expect(outcome(doubtful, { type: 'tick' }, 1000 + policy.unknown_ms - 1)).toBe('=');
+    expect(outcome(doubtful, { type: 'tick' }, 1000 + policy.unknown_ms)).toBe(
+      'dispatching mirror dispatch:1',
+    );
+  });
+
+  it('costs no attempt and no budget', () => {
+    const again = run(doubtful, [{ type: 'tick' }], 1000 + policy.unknown_ms);
+    expect(again).toMatchObject({ attempt: 1, losses: 0, failures: 0, outages: 0 });
+  });
+
+  it('is settled by the claim of whoever took it', () => {
+    const claimed = run(doubtful, [claim], 2000);
+    expect(claimed).toMatchObject({ state: 'running', attempt: 1, remoteId: 'remote-1' });
+  });
+
+  it('is settled by the provider’s webhook, which names the job', () => {
+    const hinted = run(doubtful, [EVENTS.hint], 2000);
+    const startBy = 2000 + T0 + policy.start_ms;
+    expect(hinted).toMatchObject({ state: 'dispatched', remoteId: 'remote-1', startBy });
+  });
+});
+
+describe('the provider’s word', () => {
+  const says = { ...EVENTS.provider_says, status: 'queued' } as const;
+
+  it('is asked for now and then while a job waits there', () => {
+    const job = jobIn('dispatched');
+    expect(outcome(job, { type: 'tick' }, 1000 + policy.ask_ms - 1)).toBe('=');
+    expect(outcome(job, { type: 'tick' }, 1000 + policy.ask_ms)).toBe('dispatched ask:remote-1');
+  });
+
+  it('is asked for once in a silence of half a lease', () => {
+    const late = 2000 + policy.lease_ms / 2;
+    expect(outcome(jobIn('running'), { type: 'tick' }, late - 1)).toBe('=');
+    const asked = run(jobIn('running'), [{ type: 'tick' }], late);
+    expect(outcome(asked, { type: 'tick' }, late + 1000)).toBe('=');
+    const heard = run(asked, [report(5, 1)], late + 1000);
+    expect(outcome(heard, { type: 'tick' }, late + 1000 + policy.lease_ms / 2)).toBe(
+      'running ask:remote-1',
+    );
+  });
+
+  it('says why a job waits, once', () => {
+    const throttled = { ...says, waiting: 'throttled' } as const;
+    const job = run(jobIn('dispatched'), [throttled], 5000);
+    expect(job).toMatchObject({ state: 'dispatched', waiting: 'throttled' });
+    expect(outcome(job, throttled, 6000)).toBe('=');
+    expect(outcome(job, { ...says, waiting: null }, 6000)).toBe('dispatched');
+  });
+
+  it('that it does not know the job changes nothing: it forgets jobs', () => {
+    for (const state of ['dispatched', 'running'] as const) {
+      expect(outcome(jobIn(state), { ...says, status: 'unknown' })).toBe('=');
+    }
+  });
+
+  it('that its job is over loses the attempt, for which nobody works any more', () => {
+    const over = (status: 'over' | 'timed_out', state: 'running' | 'dispatched') =>
+      changedJob(transition(jobIn(state), { ...says, status }, at(5000)));
+    expect(over('over', 'running')).toMatchObject({ lastFailure: { code: 'renderer_lost' } });
+    expect(over('over', 'dispatched')).toMatchObject({ lastFailure: { code: 'renderer_lost' } });
+    expect(over('timed_out', 'running')).toMatchObject({
+      lastFailure: { code: 'attempt_timeout' },
+    });
+    expect(over('timed_out', 'dispatched')).toMatchObject({
+      lastFailure: { code: 'start_timeout' },
+    });
+  });
+
+  it('about another job than the present attempt’s changes nothing', () => {
+    const job = jobIn('running');
+    expect(outcome(job, { ...says, status: 'over', remoteId: 'remote-0' })).toBe('=');
+    expect(outcome(job, { ...EVENTS.hint, remoteId: 'remote-0' })).toBe('=');
+    expect(outcome(job, { ...EVENTS.hint, attempt: 2 })).toBe('=');
+    expect(outcome(job, { ...EVENTS.hint, remoteId: null })).toBe('= ask:remote-1');
   });
 });
 

@@ -10,13 +10,14 @@ import {
   start,
   stopping,
 } from './attempt.ts';
+import type { Change } from './attempt.ts';
 import { refused, unchanged } from './events.ts';
 import type { Decision, EventOf, Given, JobEvent } from './events.ts';
 import { isEnded } from './job.ts';
 import type { Job, JobIn, LiveJob } from './job.ts';
 import { onOutcome } from './outcomes.ts';
 import { onClaim, onReport } from './reports.ts';
-import { runningDeadlines } from './schedule.ts';
+import { askAt, runningDeadlines } from './schedule.ts';
 
 // Responsible for every decision about a job, as a pure function of what is known.
 // Must not read a clock, draw a random number or reach any storage: all of that is passed in.
@@ -30,23 +31,13 @@ export function transition(job: Job | null, event: JobEvent, given: Given): Deci
 }
 
 function decide(job: Job, event: JobEvent, given: Given): Decision {
-  // Only a renderer's reports, and those of a person in its place, say whose they are.
+  // Only a renderer's reports, and those of a person in its place, say who speaks.
   if ('from' in event) return onReport(job, event, given);
-  switch (event.type) {
-    case 'init':
-      return onInit(job, event);
-    case 'claim':
-      return onClaim(job, event, given);
-    case 'dispatched':
-    case 'dispatch_failed':
-    case 'adopt':
-    case 'nothing_found':
-      return onOutcome(job, event, given);
-    case 'cancel':
-      return onCancel(job, given);
-    case 'tick':
-      return onTick(job, given);
-  }
+  if (event.type === 'init') return onInit(job, event);
+  if (event.type === 'claim') return onClaim(job, event, given);
+  if (event.type === 'cancel') return onCancel(job, given);
+  if (event.type === 'tick') return onTick(job, given);
+  return onOutcome(job, event, given);
 }
 
 function withoutJob(event: JobEvent, given: Given): Decision {
@@ -86,6 +77,8 @@ function create(event: EventOf<'init'>, { now, policy }: Given): Decision {
     state: 'dispatched',
     remoteId: null,
     startBy: base.deadlineAt,
+    askAt: base.deadlineAt,
+    waiting: null,
   };
   const job = event.processing ? start(waiting, null, { now, policy }) : waiting;
   return { kind: 'changed', job, happening: 'created', effects: ['mirror'] };
@@ -110,16 +103,39 @@ function onTick(job: Job, given: Given): Decision {
     case 'adopting':
       return unchanged(job);
     case 'dispatched':
-      return job.request && now >= job.startBy
-        ? loseAttempt(job, failure('start_timeout'), true, given)
-        : unchanged(job);
-    case 'running': {
-      const over = overdue(job, given);
-      return over ? loseSilently(job, over, given) : unchanged(job);
-    }
+      if (job.request && now >= job.startBy) return notStarted(job, given);
+      return askWhenDue(job, given);
+    case 'running':
+      return onRunningTick(job, given);
     case 'retry_wait':
       return now >= job.retryAt ? nextAttempt(job, given) : unchanged(job);
   }
+}
+
+function onRunningTick(job: JobIn<'running'>, given: Given): Decision {
+  const over = overdue(job, given);
+  return over ? loseSilently(job, over, given) : askWhenDue(job, given);
+}
+
+/** Nobody has claimed the attempt in time. */
+function notStarted(job: JobIn<'dispatched'>, given: Given): Change {
+  return job.remoteId === null
+    ? handOver(job, given.now)
+    : loseAttempt(job, failure('start_timeout'), true, given);
+}
+
+function handOver(job: LiveJob, now: number): Change {
+  const { attempt } = job;
+  const next: Job = { ...shared(job), state: 'dispatching' };
+  return changed(next, 'dispatched', now, ['mirror', `dispatch:${attempt}`]);
+}
+
+/** Asks the provider how the job stands there. */
+function askWhenDue(job: JobIn<'dispatched' | 'running'>, { now, policy }: Given): Decision {
+  if (job.remoteId === null || now < askAt(job, policy)) return unchanged(job);
+  const asked =
+    job.state === 'running' ? { ...job, askedAt: now } : { ...job, askAt: now + policy.ask_ms };
+  return changed(asked, 'progress', now, [`ask:${job.remoteId}`]);
 }
 
 /** What a job fails with at its own deadline. */
@@ -136,16 +152,15 @@ function overdue(job: JobIn<'running'>, { now, policy }: Given): FailureCode | n
 }
 
 function nextAttempt(job: JobIn<'retry_wait'>, { now }: Given): Decision {
-  const { retryAt: _, ...rest } = job;
-  return job.request
-    ? changed({ ...rest, state: 'dispatching' }, 'dispatched', now, [
-        'mirror',
-        `dispatch:${job.attempt}`,
-      ])
-    : changed(
-        { ...rest, state: 'dispatched', remoteId: null, startBy: job.deadlineAt },
-        'dispatched',
-        now,
-        ['mirror'],
-      );
+  if (job.request) return handOver(job, now);
+  const { deadlineAt: startBy } = job;
+  const waiting: Job = {
+    ...shared(job),
+    state: 'dispatched',
+    remoteId: null,
+    startBy,
+    askAt: startBy,
+    waiting: null,
+  };
+  return changed(waiting, 'dispatched', now, ['mirror']);
 }

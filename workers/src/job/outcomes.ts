@@ -1,13 +1,33 @@
-import { changed, end, fail, failure, loseAttempt, shared, stop, stopping } from './attempt.ts';
+import {
+  changed,
+  end,
+  fail,
+  failure,
+  loseAttempt,
+  loseSilently,
+  shared,
+  stop,
+  stopping,
+} from './attempt.ts';
+import type { Change } from './attempt.ts';
 import { sameCaller, unchanged } from './events.ts';
 import type { Decision, EventOf, Given } from './events.ts';
 import { isEnded } from './job.ts';
-import type { Job } from './job.ts';
+import type { Job, JobIn } from './job.ts';
 
-// What the outbox brings back: how a hand-over went, and what a lost attempt has left.
+// What the outbox brings back: how a hand-over went, how the job stands at the provider, and what a
+// lost attempt has left.
 
-/** An event that an effect causes. */
-export type Outcome = EventOf<'dispatched' | 'dispatch_failed' | 'adopt' | 'nothing_found'>;
+/** An event that an effect, or the provider's own word, causes. */
+export type Outcome = EventOf<
+  | 'dispatched'
+  | 'dispatch_failed'
+  | 'dispatch_unknown'
+  | 'hint'
+  | 'provider_says'
+  | 'adopt'
+  | 'nothing_found'
+>;
 
 /** Decides what came of an effect. */
 export function onOutcome(job: Job, event: Outcome, given: Given): Decision {
@@ -16,6 +36,12 @@ export function onOutcome(job: Job, event: Outcome, given: Given): Decision {
       return onDispatched(job, event, given);
     case 'dispatch_failed':
       return onDispatchFailed(job, event, given);
+    case 'dispatch_unknown':
+      return onDispatchUnknown(job, event, given);
+    case 'hint':
+      return onHint(job, event, given);
+    case 'provider_says':
+      return onProviderSays(job, event, given);
     case 'adopt':
       return onAdopt(job, event, given);
     case 'nothing_found':
@@ -23,20 +49,90 @@ export function onOutcome(job: Job, event: Outcome, given: Given): Decision {
   }
 }
 
-function onDispatched(job: Job, event: EventOf<'dispatched'>, { now, policy }: Given): Decision {
+function onDispatched(job: Job, event: EventOf<'dispatched'>, given: Given): Decision {
   const { remoteId } = event;
-  const current = event.attempt === job.attempt;
-  if (job.state === 'dispatching' && current) {
-    const next: Job = { ...job, state: 'dispatched', remoteId, startBy: now + policy.start_ms };
-    return changed(next, 'dispatched', now, ['mirror']);
+  if (event.attempt === job.attempt) {
+    const unknown = unknownOf(job);
+    if (unknown) return handedOver(unknown, remoteId, given);
+    if (job.state === 'running' || job.state === 'dispatched') {
+      // The renderer may claim before the answer of the hand-over is recorded.
+      if (job.remoteId === null) {
+        return changed({ ...job, remoteId }, 'dispatched', given.now, ['mirror']);
+      }
+      if (job.remoteId === remoteId) return unchanged(job);
+    }
   }
-  // The renderer may claim before the answer of the hand-over is recorded.
-  const known = (job.state === 'running' || job.state === 'dispatched') && current;
-  if (known && job.remoteId === null) {
-    return changed({ ...job, remoteId }, 'dispatched', now, ['mirror']);
-  }
-  if (known && job.remoteId === remoteId) return unchanged(job);
   return { kind: 'unchanged', job, effects: [stop(remoteId)] };
+}
+
+type Unknown = JobIn<'dispatching' | 'dispatched'>;
+
+/** The job if the provider may have its attempt under an id that is not known here, else null. */
+function unknownOf(job: Job): Unknown | null {
+  if (job.state === 'dispatching') return job;
+  return job.state === 'dispatched' && job.remoteId === null ? job : null;
+}
+
+function handedOver(job: Unknown, remoteId: string, given: Given): Change {
+  const { now, policy } = given;
+  const next: Job = {
+    ...shared(job),
+    state: 'dispatched',
+    remoteId,
+    startBy: job.request ? now + policy.start_ms : job.deadlineAt,
+    askAt: now + policy.ask_ms,
+    waiting: null,
+  };
+  return changed(next, 'dispatched', now, ['mirror']);
+}
+
+/** Whoever took it will claim it. Asking again at once could start a twin. */
+function onDispatchUnknown(
+  job: Job,
+  event: EventOf<'dispatch_unknown'>,
+  { now, policy }: Given,
+): Decision {
+  if (job.state !== 'dispatching' || event.attempt !== job.attempt) return unchanged(job);
+  const startBy = now + policy.unknown_ms;
+  const next: Job = {
+    ...shared(job),
+    state: 'dispatched',
+    remoteId: null,
+    startBy,
+    askAt: startBy,
+    waiting: null,
+  };
+  return changed(next, 'dispatch_unknown', now, ['mirror']);
+}
+
+function onHint(job: Job, event: EventOf<'hint'>, given: Given): Decision {
+  if (isEnded(job) || event.attempt !== job.attempt) return unchanged(job);
+  const unknown = unknownOf(job);
+  if (unknown && event.remoteId !== null) {
+    const { effects, ...decision } = handedOver(unknown, event.remoteId, given);
+    return { ...decision, effects: [...effects, `ask:${event.remoteId}`] };
+  }
+  const known = job.state === 'dispatched' || job.state === 'running' ? job.remoteId : null;
+  const isOurs = known !== null && (event.remoteId ?? known) === known;
+  return isOurs ? { kind: 'unchanged', job, effects: [`ask:${known}`] } : unchanged(job);
+}
+
+/** Whether this is the provider's job that the present attempt depends on. */
+function isAt(job: Job, remoteId: string): job is JobIn<'dispatched' | 'running'> {
+  return (job.state === 'dispatched' || job.state === 'running') && job.remoteId === remoteId;
+}
+
+function onProviderSays(job: Job, event: EventOf<'provider_says'>, given: Given): Decision {
+  const { remoteId, status, waiting } = event;
+  if (!isAt(job, remoteId)) return unchanged(job);
+  if (status === 'over' || status === 'timed_out') {
+    const inTime = status === 'over';
+    return job.state === 'running'
+      ? loseSilently(job, inTime ? 'renderer_lost' : 'attempt_timeout', given)
+      : loseAttempt(job, failure(inTime ? 'renderer_lost' : 'start_timeout'), true, given);
+  }
+  if (job.state === 'running' || job.waiting === waiting) return unchanged(job);
+  return changed({ ...job, waiting }, 'progress', given.now);
 }
 
 function onDispatchFailed(job: Job, event: EventOf<'dispatch_failed'>, given: Given): Decision {

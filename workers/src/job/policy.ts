@@ -18,6 +18,10 @@ export const Policy = v.strictObject({
   manual_lease_ms: Ms(15 * 60_000),
   /** From the hand-over to the first claim: queue and cold start of a GPU. */
   start_ms: Ms(15 * 60_000),
+  /** A hand-over whose answer was lost is repeated when nobody has claimed it by then. */
+  unknown_ms: Ms(60_000),
+  /** How often the provider is asked about a job that waits there. */
+  ask_ms: Ms(30_000),
   attempt_ms: Ms(60 * 60_000),
   /** Any stage but rendering may take this long. */
   stage_ms: Ms(30 * 60_000),

@@ -68,10 +68,12 @@ function liveView(job: LiveJob) {
     return { status: 'processing', last_failure, stage, message, fps, speed, eta_ms } as const;
   }
   const waits = { dispatching: 'dispatch', dispatched: 'renderer', retry_wait: 'retry' } as const;
+  const isUnknown = job.state === 'dispatched' && job.request !== null && job.remoteId === null;
   return {
     status: 'pending',
     last_failure,
-    waiting_for: waits[job.state],
+    waiting_for: isUnknown ? 'dispatch' : waits[job.state],
+    wait_reason: job.state === 'dispatched' ? job.waiting : null,
     next_attempt_at: job.state === 'retry_wait' ? job.retryAt : null,
   } as const;
 }

@@ -125,6 +125,27 @@ const commands = [
       happen(w, { type: 'dispatch_failed', attempt: m.attempt });
     }),
   ),
+  fc.constant(
+    command('the hand-over has no answer', live, (m, w) => {
+      happen(w, { type: 'dispatch_unknown', attempt: m.attempt });
+    }),
+  ),
+  fc.constantFrom('remote-1', 'remote-2', null).map((remoteId) =>
+    command(`a hint about ${remoteId}`, live, (m, w) => {
+      happen(w, { type: 'hint', attempt: m.attempt, remoteId });
+    }),
+  ),
+  fc
+    .tuple(
+      fc.constantFrom('remote-1', 'remote-2'),
+      fc.constantFrom('unknown', 'queued', 'working', 'over', 'timed_out' as const),
+      fc.constantFrom('throttled', null),
+    )
+    .map(([remoteId, status, waiting]) =>
+      command(`the provider says ${remoteId} is ${status}`, live, (_, w) => {
+        happen(w, { type: 'provider_says', remoteId, status, waiting });
+      }),
+    ),
   fc
     .tuple(fc.constantFrom('process-one', 'process-two'), fc.constantFrom('remote-1', 'remote-2'))
     .map(([nonce, remoteId]) =>

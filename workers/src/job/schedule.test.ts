@@ -5,8 +5,15 @@ import { nextWakeAt, retryDelay } from './schedule.ts';
 describe('the one alarm', () => {
   it('is the earliest deadline of the state (I6b)', () => {
     expect(nextWakeAt(jobIn('dispatching'), null, policy)).toBe(T0 + policy.job_ms);
-    expect(nextWakeAt(jobIn('dispatched'), null, policy)).toBe(T0 + 1000 + policy.start_ms);
-    expect(nextWakeAt(jobIn('running'), null, policy)).toBe(T0 + 2000 + policy.lease_ms);
+    const dispatched = jobIn('dispatched');
+    expect(nextWakeAt(dispatched, null, policy)).toBe(T0 + 1000 + policy.ask_ms);
+    const never = Number.POSITIVE_INFINITY;
+    const unasked = { ...dispatched, askAt: never };
+    expect(nextWakeAt(unasked, null, policy)).toBe(T0 + 1000 + policy.start_ms);
+    const running = jobIn('running');
+    expect(nextWakeAt(running, null, policy)).toBe(T0 + 2000 + policy.lease_ms / 2);
+    const asked = { ...running, askedAt: running.heartbeatAt + 1 };
+    expect(nextWakeAt(asked, null, policy)).toBe(T0 + 2000 + policy.lease_ms);
     expect(nextWakeAt(jobIn('retry_wait'), null, policy)).toBe(jobIn('retry_wait').retryAt);
     expect(nextWakeAt(jobIn('complete'), null, policy)).toBe(T0 + 3000 + policy.retention_ms);
   });

@@ -46,12 +46,25 @@ function deadlineOf(job: LiveJob, policy: Policy): number {
     case 'adopting':
       return job.deadlineAt;
     case 'dispatched':
-      return Math.min(job.startBy, job.deadlineAt);
-    case 'running':
-      return Math.min(...Object.values(runningDeadlines(job, policy)), job.deadlineAt);
+      return Math.min(job.startBy, askAt(job, policy), job.deadlineAt);
+    case 'running': {
+      const limits = Object.values(runningDeadlines(job, policy));
+      return Math.min(...limits, askAt(job, policy), job.deadlineAt);
+    }
     case 'retry_wait':
       return Math.min(job.retryAt, job.deadlineAt);
   }
+}
+
+/**
+ * When the provider is to be asked about its job, epoch ms: now and then while it waits there, and
+ * once when its renderer has been silent for half of its lease.
+ */
+export function askAt(job: JobIn<'dispatched' | 'running'>, policy: Policy): number {
+  if (job.request === null || job.remoteId === null) return Number.POSITIVE_INFINITY;
+  if (job.state === 'dispatched') return job.askAt;
+  const isAsked = job.askedAt > job.heartbeatAt;
+  return isAsked ? Number.POSITIVE_INFINITY : job.heartbeatAt + policy.lease_ms / 2;
 }
 
 /** Until when a running attempt must have been heard, moved, left its stage, and ended; epoch ms. */

@@ -53,7 +53,11 @@ export function parseOr<S extends v.GenericSchema>(
   });
 }
 
-async function readText(request: Request): Promise<string> {
+/**
+ * Reads a small body as UTF-8, whatever it calls itself; stops reading at `MAX_BODY`.
+ * @throws Refusal 400 or 413.
+ */
+export async function readText(request: Request): Promise<string> {
   if (Number(request.headers.get('content-length') ?? 0) > MAX_BODY) {
     throw new Refusal('body_too_large');
   }

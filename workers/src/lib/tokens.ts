@@ -11,6 +11,8 @@ const EpochMs = v.pipe(v.number(), v.integer());
 const PAYLOADS = {
   /** One attempt of one job, for its renderer. */
   attempt: v.object({ j: v.string(), t: v.string(), a: v.number(), exp: EpochMs }),
+  /** Saying that one attempt of one job has news at the provider. */
+  webhook: v.object({ j: v.string(), a: v.number(), exp: EpochMs }),
   /** Watching one job. */
   view: v.object({ j: v.string(), exp: EpochMs }),
   /** Downloading one file. */

@@ -14,7 +14,7 @@ function outboxOf(keys: string[], perform: (item: OutboxItem) => Promise<void>) 
     lease(now, until) {
       const due = [...rows.values()].filter((row) => row.due !== null && row.due <= now);
       for (const row of due) row.due = until;
-      return due.map(({ key, version, tries }) => ({ key, version, tries }));
+      return due.map(({ key, version, tries }) => ({ key, version, tries, interrupted: false }));
     },
     confirm(item, now) {
       if (rows.get(item.key)?.version === item.version) rows.delete(item.key);

@@ -7,6 +7,8 @@ export interface OutboxItem {
   /** Grows when the effect is asked for again, so that an older confirmation cannot remove it. */
   version: number;
   tries: number;
+  /** Whether it was started before and nobody knows how that went: the object died meanwhile. */
+  interrupted: boolean;
 }
 
 /** How an effect asks for another try at a time of the other side's choosing. */

@@ -2,10 +2,13 @@ import type { ExportJob } from '@export-jobs/protocol';
 import type { Job } from '../job/job.ts';
 import type { JobEvent } from '../job/events.ts';
 import type { Settings } from '../lib/env.ts';
-import { EFFECT_TIMEOUT_MS } from './drain.ts';
+import { logError } from '../lib/log.ts';
+import { cancelJob } from '../lib/runpod.ts';
+import { EFFECT_TIMEOUT_MS, RetryLater } from './drain.ts';
+import type { OutboxItem } from './drain.ts';
 import { mirrorToD1 } from './handlers/mirror-to-d1.ts';
 import { discardLeftovers, findLostOutput } from './handlers/outputs.ts';
-import { dispatch, stopRemote } from './handlers/runpod.ts';
+import { askProvider, dispatch } from './handlers/runpod.ts';
 
 /** The present truth, and the way to tell what an effect brought about. */
 export interface EffectContext {
@@ -23,17 +26,19 @@ export interface EffectContext {
  * Carries out one effect by its key, judged by the job as it is now.
  * @throws when it was not confirmed within `EFFECT_TIMEOUT_MS` and must be tried again.
  */
-export async function perform(key: string, context: EffectContext): Promise<void> {
+export async function perform(item: OutboxItem, context: EffectContext): Promise<void> {
   const { job, view, bucket } = context;
   if (!job || !view) return;
-  const [kind = '', of = ''] = key.split(/:(.*)/s);
+  const [kind = '', of = ''] = item.key.split(/:(.*)/s);
   switch (kind) {
     case 'mirror':
       return within(() => mirrorToD1(context.db, job, view, context.lookAt()));
     case 'dispatch':
-      return dispatchAttempt(Number(of), job, context);
+      return dispatchAttempt(Number(of), item.interrupted, job, context);
+    case 'ask':
+      return ask(of, job, context);
     case 'stop':
-      return within((signal) => stopRemote(of, context.settings, signal));
+      return within((signal) => cancelJob(of, context.settings, signal));
     case 'adopt':
       return adopt(of, job, context);
     case 'discard':
@@ -43,14 +48,31 @@ export async function perform(key: string, context: EffectContext): Promise<void
   }
 }
 
-async function dispatchAttempt(attempt: number, job: Job, context: EffectContext): Promise<void> {
+async function dispatchAttempt(
+  attempt: number,
+  interrupted: boolean,
+  job: Job,
+  context: EffectContext,
+): Promise<void> {
   // An attempt that was cancelled, claimed or replaced meanwhile needs no hand-over any more.
   if (job.state !== 'dispatching' || job.attempt !== attempt) return;
-  const remoteId = await within((signal) => dispatch(job, context.settings, signal));
+  const unknown = { type: 'dispatch_unknown', attempt } as const;
+  if (interrupted) return void context.apply(unknown);
+  try {
+    context.apply(await within((signal) => dispatch(job, context.settings, signal)));
+  } catch (error) {
+    if (error instanceof RetryLater) throw error;
+    logError('dispatch unknown', { job: job.id, attempt, error: String(error) });
+    context.apply(unknown);
+  }
+}
+
+async function ask(remoteId: string, job: Job, context: EffectContext): Promise<void> {
+  const isThere = job.state === 'dispatched' || job.state === 'running';
+  if (!isThere || job.remoteId !== remoteId) return;
+  const isWaiting = job.state === 'dispatched';
   context.apply(
-    remoteId === null
-      ? { type: 'dispatch_failed', attempt }
-      : { type: 'dispatched', attempt, remoteId },
+    await within((signal) => askProvider({ remoteId, isWaiting }, context.settings, signal)),
   );
 }
 

@@ -9,6 +9,7 @@ import { Refusal, json, refuse } from '../lib/respond.ts';
 import { callJob, jobStatus } from './callbacks.ts';
 import { cancelJob, createJob, listEvents, listJobs, retryJob, showJob } from './jobs.ts';
 import type { Ctx } from './context.ts';
+import { hearRunPod } from './hooks.ts';
 import { watchJob } from './live.ts';
 import { readSource, writeOutput } from './renderer-files.ts';
 import { createUpload, putUpload } from './uploads.ts';
@@ -34,6 +35,7 @@ const ROUTES: Readonly<Record<string, Partial<Record<Method, Route>>>> = {
   '/api/jobs/:id/output/:epoch': { PUT: writeOutput },
   '/api/jobs/:id/do/status': { GET: jobStatus },
   '/api/jobs/:id/do/:name{init|claim|progress|complete|error}': { POST: callJob },
+  '/api/hooks/runpod/:id/:secret': { POST: hearRunPod },
   '/api/videos/download/:key': { GET: downloadVideo },
 };
 

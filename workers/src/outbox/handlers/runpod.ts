@@ -1,88 +1,93 @@
-import type { RenderTicket } from '@export-jobs/protocol';
-import * as v from 'valibot';
+import type { RenderTicket, WaitReason } from '@export-jobs/protocol';
+import type { EventOf, ProviderStatus } from '../../job/events.ts';
 import type { Job } from '../../job/job.ts';
 import type { Settings } from '../../lib/env.ts';
+import { jobStatus, runJob, workerCounts } from '../../lib/runpod.ts';
+import type { StatusView, WorkerCounts } from '../../lib/runpod.ts';
 import { signToken } from '../../lib/tokens.ts';
-import { RetryLater } from '../drain.ts';
 
-// RunPod's client API, as far as a dispatcher needs it. Bodies of its errors are undocumented and
-// never parsed.
+// What RunPod is told and asked about a job, as events.
 
-const RunReply = v.object({ id: v.pipe(v.string(), v.minLength(1), v.maxLength(200)) });
-/** The token outlives the job's last deadline by this, so that a late report is told why it is late. */
+/** The tokens outlive the job's last deadline by this, so that a late call is told why it is late. */
 const TOKEN_GRACE_MS = 5 * 60_000;
 /** RunPod's own bounds of `policy.executionTimeout` and `policy.ttl`, ms. */
 const LIMITS = { min: 10_000, max: 7 * 24 * 60 * 60_000 };
 
 /**
- * Hands the current attempt over to the provider. Returns its id there, or null when the provider
- * refuses for good. The call has no idempotency key there: should an answer be lost, the next call
- * makes a twin, and the claim decides which of the two may work.
- * @throws when it is worth trying again.
+ * Hands the current attempt over.
+ * @throws as `runJob`.
  */
 export async function dispatch(
   job: Job,
   settings: Settings,
   signal: AbortSignal,
-): Promise<string | null> {
-  const { POLICY: policy, PUBLIC_URL } = settings;
+): Promise<EventOf<'dispatched' | 'dispatch_failed'>> {
+  const { POLICY: policy, PUBLIC_URL, SIGNING_KEYS } = settings;
+  const { id, attempt, tenant } = job;
+  const exp = job.deadlineAt + TOKEN_GRACE_MS;
   const input: RenderTicket = {
     v: 1,
-    job_id: job.id,
-    attempt: job.attempt,
-    callback_url: `${PUBLIC_URL}/api/jobs/${job.id}/do`,
-    token: signToken(settings.SIGNING_KEYS, 'attempt', {
-      j: job.id,
-      t: job.tenant,
-      a: job.attempt,
-      exp: job.deadlineAt + TOKEN_GRACE_MS,
-    }),
+    job_id: id,
+    attempt,
+    callback_url: `${PUBLIC_URL}/api/jobs/${id}/do`,
+    token: signToken(SIGNING_KEYS, 'attempt', { j: id, t: tenant, a: attempt, exp }),
   };
-  const executionTimeout = clamp(policy.attempt_ms);
-  const ttl = clamp(policy.start_ms + policy.attempt_ms);
-  const body = { input, policy: { executionTimeout, ttl } };
-  const response = await call(settings, 'run', body, signal);
-  if (response.ok) return v.parse(RunReply, await response.json()).id;
-  await response.body?.cancel();
-  if (response.status === 429) throw new RetryLater('the provider is busy', retryAfter(response));
-  if (response.status >= 500) throw new Error(`the provider answered ${response.status}`);
-  return null;
-}
-
-/** Tells the provider to stop a job. One that it no longer knows counts as stopped. */
-export async function stopRemote(
-  remoteId: string,
-  settings: Settings,
-  signal: AbortSignal,
-): Promise<void> {
-  const response = await call(settings, `cancel/${encodeURIComponent(remoteId)}`, {}, signal);
-  await response.body?.cancel();
-  if (response.ok || response.status === 400 || response.status === 404) return;
-  if (response.status === 429) throw new RetryLater('the provider is busy', retryAfter(response));
-  throw new Error(`the provider answered ${response.status}`);
-}
-
-async function call(
-  settings: Settings,
-  path: string,
-  body: object,
-  signal: AbortSignal,
-): Promise<Response> {
-  return fetch(`${settings.RUNPOD_ENDPOINT_URL}/${path}`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${settings.RUNPOD_API_KEY}`,
-      'content-type': 'application/json',
+  const secret = signToken(SIGNING_KEYS, 'webhook', { j: id, a: attempt, exp });
+  const body = {
+    input,
+    webhook: `${PUBLIC_URL}/api/hooks/runpod/${id}/${secret}`,
+    policy: {
+      executionTimeout: clamp(policy.attempt_ms),
+      ttl: clamp(policy.start_ms + policy.attempt_ms),
     },
-    body: JSON.stringify(body),
-    redirect: 'manual',
-    signal,
-  });
+  };
+  const remoteId = await runJob(body, settings, signal);
+  if (remoteId === null) return { type: 'dispatch_failed', attempt };
+  return { type: 'dispatched', attempt, remoteId };
 }
 
-function retryAfter(response: Response): number {
-  const seconds = Number(response.headers.get('retry-after'));
-  return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds, 300) * 1000 : 10_000;
+/**
+ * Asks how a job stands, and why when it waits.
+ * @throws when it is worth trying again.
+ */
+export async function askProvider(
+  { remoteId, isWaiting }: { remoteId: string; isWaiting: boolean },
+  settings: Settings,
+  signal: AbortSignal,
+): Promise<EventOf<'provider_says'>> {
+  const seen = await jobStatus(remoteId, settings, signal);
+  const status = seen ? statusOf(seen) : 'unknown';
+  const counts =
+    isWaiting && status === 'queued' ? await workerCounts(settings, signal) : undefined;
+  return { type: 'provider_says', remoteId, status, waiting: counts ? reasonOf(counts) : null };
+}
+
+/** An unknown word is no end: what RunPod calls its states has changed before. */
+function statusOf({ status, error }: StatusView): ProviderStatus {
+  switch (status) {
+    case 'IN_QUEUE':
+      return 'queued';
+    case 'COMPLETED':
+    case 'CANCELLED':
+      return 'over';
+    case 'TIMED_OUT':
+      return 'timed_out';
+    case 'FAILED':
+      // So the platform says it, whatever its documentation says (TIMED_OUT).
+      return String(error).includes('executionTimeout') ? 'timed_out' : 'over';
+    default:
+      return 'working';
+  }
+}
+
+/** Why a queued job is not taken; null when a worker is there for it. */
+function reasonOf({ idle, ready, running, ...others }: WorkerCounts): WaitReason | null {
+  const { initializing, throttled, unhealthy } = others;
+  if (initializing > 0) return running > 0 ? 'busy' : 'starting';
+  if (running > 0) return idle > 0 ? null : 'busy';
+  if (idle > 0 || ready > 0) return null;
+  if (unhealthy > 0) return 'unhealthy';
+  return throttled > 0 ? 'throttled' : 'no_workers';
 }
 
 function clamp(ms: number): number {
