@@ -5,7 +5,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { runWorlds, seedsFrom } from '../workers/simulation/run-worlds.ts';
 import { MUTANTS } from './lib/mutants.ts';
-import type { Edit, Mutant } from './lib/mutants.ts';
+import type { Edit, Mutant } from './lib/mutant.ts';
 import { inRoot } from './lib/paths.ts';
 import { runNode } from './lib/run.ts';
 import { paint } from './lib/terminal.ts';

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startStandIn, type StandIn } from '../renderer/src/runpod/stand-in.ts';
+import { startStandIn, type StandIn } from '../renderer/src/runpod/stand-in/index.ts';
 import { buildApp, ensureAppFolder, migrate } from './lib/build.ts';
 import { claim, DEFAULT_DATA_DIR, secretsOf, type Secrets } from './lib/data-dir.ts';
 import { answers, isOurs } from './lib/health.ts';

@@ -73,13 +73,14 @@ const RULES: Readonly<Record<string, Rule>> = {
     'the lease does not follow the last report',
 
   // An attempt is lost, and a job fails, only for a reason that can be named.
-  I6: (change, { policy, provider }) => {
+  I6: (change, evidence) => {
+    const { policy } = evidence;
     const { before, after, now } = change;
     const isOver = after.state === 'failed' || after.state === 'adopting';
     const isLost = before && (after.attempt > before.attempt || isOver);
     if (!isLost || now >= deadlineOf(before, policy) || before.state === 'adopting') return false;
     if (isRefusedByProvider(change) || isGivenUp(change)) return false;
-    return !isOverAtProvider(change, provider) && 'an attempt is lost for no reason';
+    return !isOverAtProvider(change, evidence) && 'an attempt is lost for no reason';
   },
 
   // A job does not fail while the output of its last attempt, which nobody could report, is there.
@@ -183,8 +184,10 @@ function isRefusedByProvider({ before, after, cause }: Change): boolean {
 }
 
 /** The provider says that nobody works for the attempt any more, which only an effect can have heard. */
-function isOverAtProvider({ before, cause }: Change, provider: Provider): boolean {
+function isOverAtProvider({ before, cause, now }: Change, { provider, policy }: Evidence): boolean {
   if (before?.state !== 'dispatched' && before?.state !== 'running') return false;
+  const isHeard = before.state === 'running' && now < before.heartbeatAt + policy.lease_ms / 2;
+  if (isHeard) return false;
   return cause === null && before.remoteId !== null && provider.isOver(before.remoteId);
 }
 

@@ -172,13 +172,26 @@ describe('the provider’s webhook', () => {
     ['FAILED', 'job timed out after 1 retries', 'renderer_lost'],
     ['CANCELLED', undefined, 'renderer_lost'],
     ['COMPLETED', undefined, 'renderer_lost'],
-  ])('makes it ask, and what it hears ends the attempt: %s %s', async (status, error, code) => {
+  ])('makes it ask, and ends a silent attempt: %s %s', async (status, error, code) => {
     const { job, handed } = await rendering();
+    later(46_000);
     says(status, error);
     const answer = await knock(handed.webhook, { id: 'remote-1', status, error });
     expect(answer.status).toBe(200);
     await until(async () => (await getJob(job.id)).attempt === 2);
     expect(await getJob(job.id)).toMatchObject({ status: 'pending', last_failure: { code } });
+  });
+
+  it('does not end the attempt of a renderer that was just heard', async () => {
+    const { job, handed, renderer } = await rendering();
+    later(46_000);
+    await renderer.progress(50);
+    says('FAILED', 'job timed out after 1 retries');
+    await knock(handed.webhook, { id: 'remote-1', status: 'FAILED' });
+    await until(() => asked() > 0);
+    expect(await getJob(job.id)).toMatchObject({ status: 'processing', attempt: 1 });
+    await renderer.putOutput('file');
+    expect((await renderer.complete('file')).status).toBe(200);
   });
 
   it('is not believed: the provider says otherwise when it is asked', async () => {

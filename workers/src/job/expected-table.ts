@@ -65,7 +65,8 @@ export const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> 
     dispatch_failed: '=',
     dispatch_unknown: '=',
     hint: '= ask:remote-1',
-    provider_says: `retry_wait mirror ${stop} adopt:1.1`,
+    // Its renderer has just been heard.
+    provider_says: '=',
     claim: '=',
     progress: 'running',
     verifying: 'running',

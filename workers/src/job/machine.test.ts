@@ -342,22 +342,32 @@ describe('the provider’s word', () => {
     }
   });
 
-  it('that its job is over loses the attempt, for which nobody works any more', () => {
-    const over = (status: 'over' | 'timed_out', state: 'running' | 'dispatched') =>
-      changedJob(transition(jobIn(state), { ...says, status }, at(5000)));
-    expect(over('over', 'running')).toMatchObject({ lastFailure: { code: 'renderer_lost' } });
-    expect(over('over', 'dispatched')).toMatchObject({ lastFailure: { code: 'renderer_lost' } });
-    expect(over('timed_out', 'running')).toMatchObject({
+  it('that its job is over loses an attempt that nobody has claimed', () => {
+    const over = (status: 'over' | 'timed_out') =>
+      changedJob(transition(jobIn('dispatched'), { ...says, status }, at(5000)));
+    expect(over('over')).toMatchObject({ lastFailure: { code: 'renderer_lost' } });
+    expect(over('timed_out')).toMatchObject({ lastFailure: { code: 'start_timeout' } });
+  });
+
+  it('that its job is over loses the attempt of a renderer that is silent, and of no other', () => {
+    const silent = 2000 + policy.lease_ms / 2;
+    const over = (status: 'over' | 'timed_out', ms: number) =>
+      transition(jobIn('running'), { ...says, status }, at(ms));
+    expect(over('over', silent - 1).kind).toBe('unchanged');
+    expect(over('timed_out', silent - 1).kind).toBe('unchanged');
+    expect(changedJob(over('over', silent))).toMatchObject({
+      lastFailure: { code: 'renderer_lost' },
+    });
+    expect(changedJob(over('timed_out', silent))).toMatchObject({
       lastFailure: { code: 'attempt_timeout' },
     });
-    expect(over('timed_out', 'dispatched')).toMatchObject({
-      lastFailure: { code: 'start_timeout' },
-    });
+    expect(over('over', silent)).toMatchObject({ effects: ['mirror', stop, 'adopt:1.1'] });
   });
 
   it('about another job than the present attempt’s changes nothing', () => {
     const job = jobIn('running');
-    expect(outcome(job, { ...says, status: 'over', remoteId: 'remote-0' })).toBe('=');
+    const silent = { ...says, status: 'over', remoteId: 'remote-0' } as const;
+    expect(outcome({ ...job, askedAt: T0 + 60_000 }, silent, 60_000)).toBe('=');
     expect(outcome(job, { ...EVENTS.hint, remoteId: 'remote-0' })).toBe('=');
     expect(outcome(job, { ...EVENTS.hint, attempt: 2 })).toBe('=');
     expect(outcome(job, { ...EVENTS.hint, remoteId: null })).toBe('= ask:remote-1');

@@ -14,6 +14,7 @@ import { sameCaller, unchanged } from './events.ts';
 import type { Decision, EventOf, Given } from './events.ts';
 import { isEnded } from './job.ts';
 import type { Job, JobIn } from './job.ts';
+import { silentAt } from './schedule.ts';
 
 // What the outbox brings back: how a hand-over went, how the job stands at the provider, and what a
 // lost attempt has left.
@@ -125,14 +126,19 @@ function isAt(job: Job, remoteId: string): job is JobIn<'dispatched' | 'running'
 function onProviderSays(job: Job, event: EventOf<'provider_says'>, given: Given): Decision {
   const { remoteId, status, waiting } = event;
   if (!isAt(job, remoteId)) return unchanged(job);
-  if (status === 'over' || status === 'timed_out') {
-    const inTime = status === 'over';
-    return job.state === 'running'
-      ? loseSilently(job, inTime ? 'renderer_lost' : 'attempt_timeout', given)
-      : loseAttempt(job, failure(inTime ? 'renderer_lost' : 'start_timeout'), true, given);
+  const isOver = status === 'over' || status === 'timed_out';
+  if (job.state === 'running') {
+    // Who reports is alive, whatever the provider has made of its pings.
+    if (!isOver || given.now < silentAt(job, given.policy)) return unchanged(job);
+    return loseSilently(job, status === 'over' ? 'renderer_lost' : 'attempt_timeout', given);
   }
-  if (job.state === 'running' || job.waiting === waiting) return unchanged(job);
-  return changed({ ...job, waiting }, 'progress', given.now);
+  if (isOver) {
+    const code = status === 'over' ? 'renderer_lost' : 'start_timeout';
+    return loseAttempt(job, failure(code), true, given);
+  }
+  return job.waiting === waiting
+    ? unchanged(job)
+    : changed({ ...job, waiting }, 'progress', given.now);
 }
 
 function onDispatchFailed(job: Job, event: EventOf<'dispatch_failed'>, given: Given): Decision {

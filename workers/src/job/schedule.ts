@@ -64,7 +64,12 @@ export function askAt(job: JobIn<'dispatched' | 'running'>, policy: Policy): num
   if (job.request === null || job.remoteId === null) return Number.POSITIVE_INFINITY;
   if (job.state === 'dispatched') return job.askAt;
   const isAsked = job.askedAt > job.heartbeatAt;
-  return isAsked ? Number.POSITIVE_INFINITY : job.heartbeatAt + policy.lease_ms / 2;
+  return isAsked ? Number.POSITIVE_INFINITY : silentAt(job, policy);
+}
+
+/** From when on a renderer that has said nothing more is suspicious, epoch ms. */
+export function silentAt({ heartbeatAt }: JobIn<'running'>, policy: Policy): number {
+  return heartbeatAt + policy.lease_ms / 2;
 }
 
 /** Until when a running attempt must have been heard, moved, left its stage, and ended; epoch ms. */
