@@ -13,7 +13,7 @@ import {
   shutdownSignal,
   type Job,
   type JobResult,
-} from '../../renderer/src/runpod/worker.ts';
+} from '../../renderer/src/runpod/index.ts';
 
 const execute = promisify(execFile);
 const TRIES = 3;

@@ -8,7 +8,8 @@ import { hasSystemCode, RenderFailure } from './failure.ts';
 import type { FfmpegReport } from './ffmpeg/locate.ts';
 import { makeJobFolder } from './job-folder.ts';
 import { redact } from './redact.ts';
-import { JobAborted, type Job, type JobContext, type JobResult } from './runpod/worker.ts';
+import { JobAborted, type Job, type JobContext, type JobResult } from './runpod/index.ts';
+import { abortLater } from './runpod/pause.ts';
 import { Fenced, Refused } from './server-reply.ts';
 import { doWork, type Timing } from './work.ts';
 
@@ -41,8 +42,14 @@ export async function renderJob(
   const patience = setup.timing?.patience;
   // Anew for each delivery: a job that comes twice to one process has two owners.
   const claim = { nonce: randomUUID(), provider_job_id: job.id, worker_id: workerId };
+  const over = new AbortController();
   try {
-    const claimed = await claimJob(ticket.output, claim, signal, patience);
+    const claimed = await claimJob(
+      ticket.output,
+      claim,
+      claimSignal(signal, over.signal),
+      patience,
+    );
     log('info', 'claimed', { epoch: claimed.epoch, source_bytes: claimed.source.size });
     const channel = new Channel(ticket.output, claimed, log, patience);
     try {
@@ -54,7 +61,14 @@ export async function renderJob(
     if (error instanceof Fenced || error instanceof LeaseLost) return FENCED;
     log('error', 'the job could not be claimed or reported', { reason: redact(error) });
     return { error: error instanceof JobAborted ? error.message : 'the server could not be told' };
+  } finally {
+    over.abort();
   }
+}
+
+/** A process that must end still claims its job: only who has claimed a job can give it back. */
+function claimSignal(signal: AbortSignal, over: AbortSignal): AbortSignal {
+  return wasStopped(signal) ? signal : abortLater(signal, LAST_WORD_MS, over);
 }
 
 async function renderClaimed(
@@ -93,8 +107,7 @@ async function concludeFailure(
   { signal, log }: JobContext,
 ): Promise<JobResult> {
   const lost = channel.signal.aborted || error instanceof Fenced || error instanceof LeaseLost;
-  const stopped = signal.reason instanceof JobAborted && signal.reason.kind === 'stopped';
-  if (lost || stopped) {
+  if (lost || wasStopped(signal)) {
     log('warn', 'stopped', { reason: redact(error) });
     return FENCED;
   }
@@ -111,4 +124,8 @@ function codeOf(error: unknown, signal: AbortSignal): FailureCode {
   if (error instanceof RenderFailure) return error.code;
   if (error instanceof Refused && error.code === 'output_rejected') return 'output_rejected';
   return hasSystemCode(error, 'ENOSPC') ? 'disk_full' : 'renderer_error';
+}
+
+function wasStopped({ reason }: AbortSignal): boolean {
+  return reason instanceof JobAborted && reason.kind === 'stopped';
 }

@@ -4,8 +4,7 @@ import { ErrorBody } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { renderJob } from '../src/job.ts';
-import type { Log } from '../src/runpod/log.ts';
-import { JobAborted } from '../src/runpod/worker.ts';
+import { JobAborted, type Log } from '../src/runpod/index.ts';
 import { startFakeServer, TOKEN, type FakeServerOptions } from './fake-server.ts';
 import { ffmpeg, PICTURE_AND_TONE, Studio } from './media.ts';
 
@@ -27,17 +26,18 @@ afterAll(async () => {
   await studio.close();
 });
 
-async function start(options: FakeServerOptions, ticket?: unknown) {
+async function start(options: FakeServerOptions, ticket?: unknown, aborted?: JobAborted) {
   if (!ffmpeg) throw new Error('there is no ffmpeg here');
   const server = await startFakeServer(options);
   cleanup.push(() => server.close());
   const abort = new AbortController();
+  if (aborted) abort.abort(aborted);
   const lines: string[] = [];
   const log: Log = (_, message, fields) => lines.push(JSON.stringify({ message, ...fields }));
   const job = { id: 'rp-1', input: ticket ?? server.ticket };
   const ended = renderJob(
     job,
-    { signal: abort.signal, workerId: 'w1', log },
+    { signal: abort.signal, workerId: 'w1', log, progress: () => undefined },
     { ffmpeg, root: studio.root, timing: { retryMs: 20, patience } },
   );
   const rendering = () =>
@@ -198,6 +198,20 @@ describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', { timeou
     expect(errorsOf(server.said('error'))).toMatchObject([
       { code: 'renderer_shutdown', should_retry: true },
     ]);
+  });
+
+  it('claims a job that came while its process ends, and gives it back', async () => {
+    const { server, ended } = await start({ source: short }, undefined, new JobAborted('shutdown'));
+    expect(await ended).toEqual({ output: { complete: false, code: 'renderer_shutdown' } });
+    expect(server.said('claim')).toHaveLength(1);
+    expect(errorsOf(server.said('error'))).toMatchObject([{ code: 'renderer_shutdown' }]);
+    expect(server.said('source')).toEqual([]);
+  });
+
+  it('does not claim a job that was stopped before', async () => {
+    const { server, ended } = await start({ source: short }, undefined, new JobAborted('stopped'));
+    expect(await ended).toHaveProperty('error');
+    expect(server.heard).toEqual([]);
   });
 
   it('says nothing more when the platform stops the job', async () => {

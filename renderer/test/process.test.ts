@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { ErrorBody } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { startStandIn, type StandIn } from '../src/runpod/stand-in.ts';
+import { startStandIn, type StandIn } from '../src/runpod/stand-in/index.ts';
 import { startFakeServer } from './fake-server.ts';
 import { ffmpeg, PICTURE_AND_TONE, Studio } from './media.ts';
 
@@ -98,6 +98,15 @@ describe.skipIf(!ffmpeg)('the renderer’s process', { timeout: 30_000 }, () => 
     await says('worker started');
     expect(await folders()).toEqual([]);
     await endAfter(child, 'SIGTERM');
+  });
+
+  it('takes nothing where a GPU is required and none can encode, and RunPod is told', async () => {
+    const { queue, child } = await startRenderer({ RENDERER_REQUIRE_GPU: '1' });
+    await once(child, 'exit');
+    expect(child.exitCode).toBe(1);
+    expect(queue.trace().map(({ op, query }) => [op, query['status'], query['check']])).toEqual([
+      ['ping', 'unhealthy', 'gpu'],
+    ]);
   });
 
   it('says what is missing when it cannot start', async () => {

@@ -5,6 +5,7 @@ const Url = v.pipe(v.string(), v.url());
 const Env = v.object({
   RUNPOD_WEBHOOK_GET_JOB: Url,
   RUNPOD_WEBHOOK_POST_OUTPUT: Url,
+  RUNPOD_WEBHOOK_POST_STREAM: v.optional(Url),
   RUNPOD_WEBHOOK_PING: Url,
   RUNPOD_AI_API_KEY: v.pipe(v.string(), v.minLength(1)),
   RUNPOD_POD_ID: v.optional(v.pipe(v.string(), v.minLength(1))),
@@ -15,59 +16,82 @@ const Env = v.object({
   ),
 });
 
-/** Where a worker calls RunPod, who it is, and how often it says that it lives (ms). */
-export interface WorkerEnv {
+interface Addresses {
+  /** @param room how many jobs are wanted; more than one is asked for as a batch. */
+  takeUrl(room: number, busy: boolean): URL;
+  /** Undefined when it cannot be derived from where jobs are taken. */
+  stopUrl(): URL | undefined;
+  doneUrl(jobId: string, isStream: boolean): URL;
+  /** Undefined when this worker was given no place for streams. */
+  streamUrl(jobId: string): URL | undefined;
+  pingUrl(jobIds: readonly string[]): URL;
+}
+
+/** Who a worker is, how often it says that it lives (ms), and where it calls RunPod. */
+export interface WorkerEnv extends Addresses {
   readonly workerId: string;
   readonly apiKey: string;
   readonly pingIntervalMs: number;
-  takeUrl(busy: boolean): URL;
-  stopUrl(): URL;
-  doneUrl(jobId: string): URL;
-  pingUrl(jobIds: readonly string[]): URL;
 }
 
 /**
  * Reads what RunPod gives a worker. The addresses are templates: they are filled in, never built.
+ * The names and the query keys are those of runpod-python 1.12.0.
  * @throws naming the variable that is missing or wrong.
  */
 export function readWorkerEnv(env: Readonly<Record<string, string | undefined>>): WorkerEnv {
   const parsed = v.safeParse(Env, env);
   if (!parsed.success) {
     const names = parsed.issues.map((issue) => v.getDotPath(issue) ?? '?').join(', ');
-    throw new Error(`not a RunPod worker's environment: ${names} missing or not valid`);
+    throw new Error(
+      `not a RunPod worker's environment: ${names} missing or not valid. ` +
+        'To try a handler without RunPod, call runOnce, or start the stand-in.',
+    );
   }
   const known = parsed.output;
   const workerId = known.RUNPOD_POD_ID ?? randomUUID();
-  const fill = (template: string, id: string) =>
-    new URL(
+  return {
+    workerId,
+    apiKey: known.RUNPOD_AI_API_KEY,
+    pingIntervalMs: known.RUNPOD_PING_INTERVAL,
+    ...addressesOf(known, workerId),
+  };
+}
+
+function addressesOf(known: v.InferOutput<typeof Env>, workerId: string): Addresses {
+  const fill = (template: string, id: string, query: Readonly<Record<string, string>> = {}) => {
+    const url = new URL(
       template
         .replaceAll('$RUNPOD_POD_ID', () => encodeURIComponent(workerId))
         .replaceAll('$RUNPOD_GPU_TYPE_ID', () => encodeURIComponent(known.RUNPOD_GPU_TYPE_ID))
         .replaceAll('$ID', () => encodeURIComponent(id)),
     );
+    for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
+    return url;
+  };
+  const besideTake = (name: string, query: Readonly<Record<string, string>> = {}) => {
+    const url = fill(known.RUNPOD_WEBHOOK_GET_JOB, workerId, query);
+    if (!url.pathname.includes('/job-take/')) return undefined;
+    url.pathname = url.pathname.replace('/job-take/', `/${name}/`);
+    return url;
+  };
   return {
-    workerId,
-    apiKey: known.RUNPOD_AI_API_KEY,
-    pingIntervalMs: known.RUNPOD_PING_INTERVAL,
-    takeUrl(busy) {
-      const url = fill(known.RUNPOD_WEBHOOK_GET_JOB, workerId);
-      url.searchParams.set('job_in_progress', busy ? '1' : '0');
-      return url;
+    takeUrl(room, busy) {
+      const query = { job_in_progress: busy ? '1' : '0' };
+      const batch = { batch_size: String(room), ...query };
+      const batchUrl = room > 1 ? besideTake('job-take-batch', batch) : undefined;
+      return batchUrl ?? fill(known.RUNPOD_WEBHOOK_GET_JOB, workerId, query);
     },
-    stopUrl() {
-      const url = fill(known.RUNPOD_WEBHOOK_GET_JOB, workerId);
-      url.pathname = url.pathname.replace('/job-take/', '/job-stop/');
-      return url;
-    },
-    doneUrl(jobId) {
-      const url = fill(known.RUNPOD_WEBHOOK_POST_OUTPUT, jobId);
-      url.searchParams.set('isStream', 'false');
-      return url;
+    stopUrl: () => besideTake('job-stop'),
+    doneUrl: (jobId, isStream) =>
+      fill(known.RUNPOD_WEBHOOK_POST_OUTPUT, jobId, { isStream: String(isStream) }),
+    streamUrl(jobId) {
+      const template = known.RUNPOD_WEBHOOK_POST_STREAM;
+      return template === undefined ? undefined : fill(template, jobId, { isStream: 'false' });
     },
     pingUrl(jobIds) {
-      const url = fill(known.RUNPOD_WEBHOOK_PING, workerId);
-      if (jobIds.length > 0) url.searchParams.set('job_id', jobIds.join(','));
-      return url;
+      const query = jobIds.length > 0 ? { job_id: jobIds.join(',') } : {};
+      return fill(known.RUNPOD_WEBHOOK_PING, workerId, query);
     },
   };
 }
