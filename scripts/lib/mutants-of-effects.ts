@@ -71,8 +71,8 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
     'an effect that failed is forgotten',
     edit(
       DRAIN,
-      '    const wait = error instanceof RetryLater',
-      '    ports.confirm(item, ports.now());\n    const wait = error instanceof RetryLater',
+      '    ports.postpone(item, ports.now() + waitFor',
+      '    ports.confirm(item, ports.now());\n    ports.postpone(item, ports.now() + waitFor',
     ),
   ),
   mutant(
@@ -126,7 +126,7 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'the alarm is not set again after it has fired',
-    edit(OBJECT, '      this.#store.rearm(this.settings.POLICY, Date.now());\n', ''),
+    edit(OBJECT, '      this.#store.rearm(this.settings.POLICY, Date.now(), earliest);\n', ''),
   ),
   mutant('a lost alarm is not healed', healing),
   mutant(

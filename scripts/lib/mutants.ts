@@ -25,11 +25,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'any claim takes an attempt over',
-    edit(
-      REPORTS,
-      "if (!job.owner || !redelivered) return refused('not_owner');",
-      "if (!job.owner) return refused('not_owner');",
-    ),
+    edit(REPORTS, 'if (!job.owner || !redelivered ||', 'if (!job.owner ||'),
   ),
   mutant(
     'a redelivery keeps the epoch',
@@ -42,6 +38,10 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'an attempt that waits for its retry can be claimed',
     edit(REPORTS, 'event.attempt !== job.attempt || isOver', 'event.attempt !== job.attempt'),
+  ),
+  mutant(
+    'a fenced process gets its attempt back',
+    edit(REPORTS, ' || job.owner.fenced.includes(nonce)', ''),
   ),
   // The end.
   mutant(
@@ -86,8 +86,8 @@ export const MUTANTS: readonly Mutant[] = [
     'a job fails before the output of its last attempt was looked for',
     edit(
       ATTEMPT,
-      "if (owner === null || lost.job.state !== 'failed') {",
-      'if (owner !== undefined) {',
+      'if (owner === null) return fail(job, cause, now);',
+      'if (owner !== undefined) return fail(job, cause, now);',
     ),
   ),
   mutant(
@@ -101,6 +101,14 @@ export const MUTANTS: readonly Mutant[] = [
       "job.state === 'adopting' && sameCaller(job.by, by)",
       "job.state === 'adopting'",
     ),
+  ),
+  mutant(
+    'an error after the upload throws the finished file away',
+    edit(REPORTS, 'const lose = isBad ? loseAttempt : loseAndLook;', 'const lose = loseAttempt;'),
+  ),
+  mutant(
+    'a finished file is thrown away when the job’s own time is up',
+    edit(MACHINE, "job.state === 'running' ? lookFirst", "job.state === 'adopting' ? lookFirst"),
   ),
   // Progress.
   mutant('reports are taken in any order, and progress may fall', reportOrder, monotone, selfCheck),
@@ -123,12 +131,20 @@ export const MUTANTS: readonly Mutant[] = [
     edit(MACHINE, "return now >= stallBy ? 'encoder_stalled' : null;", 'return null;'),
   ),
   mutant(
+    'a redelivered render is measured by that of the one before',
+    edit(REPORTS, 'event.percent > running.ownPercent', 'event.percent > running.progress'),
+  ),
+  mutant(
+    'a job that only waits its turn loses its place',
+    edit(OUTCOMES, "status === 'queued' ? now + policy.start_ms", "status === 'working' ? now"),
+  ),
+  mutant(
     'a hand-over that nobody takes is waited for until the end',
     edit(MACHINE, 'job.request && now >= job.startBy', 'false'),
   ),
   mutant(
     'a job may outlive its deadline',
-    edit(MACHINE, 'if (now >= job.deadlineAt) return fail(job, lastFailureOf(job), now);', ''),
+    edit(MACHINE, 'if (now >= job.deadlineAt) return timeOut(job, given);', ''),
   ),
   mutant(
     'a retry is never started',
@@ -137,7 +153,7 @@ export const MUTANTS: readonly Mutant[] = [
   // Budgets.
   mutant(
     'one failure more than allowed',
-    edit(ATTEMPT, 'spent.failures < policy.max_attempts', 'spent.failures <= policy.max_attempts'),
+    edit(ATTEMPT, 'failures < policy.max_attempts', 'failures <= policy.max_attempts'),
   ),
   mutant(
     'losses are not counted',
@@ -153,11 +169,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'a hopeless failure is retried',
-    edit(
-      ATTEMPT,
-      "FAILURES[cause.code].retry === 'never' || !mayRetry || !left",
-      '!mayRetry || !left',
-    ),
+    edit(ATTEMPT, "FAILURES[cause.code].retry !== 'never' &&", ''),
   ),
   ...EFFECT_MUTANTS,
 ];

@@ -1,6 +1,8 @@
+import { FAILURES } from '@export-jobs/protocol';
 import { isEnded } from '../src/job/job.ts';
 import type { Job, JobIn } from '../src/job/job.ts';
 import type { Policy } from '../src/job/policy.ts';
+import type { Ledger } from './ledger.ts';
 import type { D1 } from './platform/d1.ts';
 import type { Disk } from './platform/disk.ts';
 import type { Provider } from './platform/provider.ts';
@@ -28,6 +30,7 @@ export interface Evidence extends Stage {
   readonly r2: R2;
   readonly provider: Provider;
   readonly disk: Disk;
+  readonly ledger: Ledger;
 }
 
 /** Says why a change breaks the rule, or nothing. */
@@ -91,14 +94,31 @@ const RULES: Readonly<Record<string, Rule>> = {
     return r2.hasOutput(`/${attempt}/${epoch}/video`, before.updatedAt) && 'an output is given up';
   },
 
+  'I7 look': ({ before, after }) => {
+    if (before?.state !== 'running' || after.state !== 'failed') return false;
+    const { retry } = FAILURES[after.failure.code];
+    return retry !== 'never' && retry !== 'attempt' && 'an output is not looked for';
+  },
+
+  // A renderer whose own numbers grow is not stalled, whatever others reported before it.
+  'I6 stall': ({ before, after, now }, { policy, ledger }) => {
+    const was = running(before);
+    const isLost = after.state === 'retry_wait' || after.state === 'adopting';
+    if (!was || !isLost || after.lastFailure?.code !== 'encoder_stalled') return false;
+    const still = now - ledger.movedAt(`${was.attempt}.${was.owner?.epoch}`);
+    return still < policy.stall_ms && `a renderer that moved ${still} ms ago is called stalled`;
+  },
+
   I10: ({ before, after }, { policy }) => {
     if (after.attempt > policy.max_attempts + policy.max_losses + policy.max_outages)
       return `attempt ${after.attempt}`;
     if (after.failures > policy.max_attempts) return `${after.failures} failures`;
     if (before && after.attempt < before.attempt) return 'the attempt falls';
     const counted = after.failures + after.losses + after.outages;
-    const wanted = after.state === 'adopting' ? counted : counted + 1;
-    return !isEnded(after) && after.attempt !== wanted && 'attempts and losses differ';
+    // The last attempt may be counted as lost, or cut off by the job's own deadline.
+    const isCounted = after.attempt === counted + 1;
+    const isLast = after.state === 'adopting' && after.attempt === counted;
+    return !isEnded(after) && !isCounted && !isLast && 'attempts and losses differ';
   },
 
   // The file must be there, as it was reported, under the key of an owner of this job.
@@ -144,6 +164,7 @@ export function judgeAlarm(job: Job, dueAt: number | null, evidence: Evidence): 
 /** The earliest moment at which time alone may end the attempt or the job. */
 export function deadlineOf(job: Job, policy: Policy): number {
   if (isEnded(job)) return Number.POSITIVE_INFINITY;
+  if (job.state === 'adopting') return job.lookUntil;
   const limits = [job.deadlineAt];
   if (job.state === 'dispatched') limits.push(job.startBy);
   if (job.state === 'running') {

@@ -1,5 +1,6 @@
 import type { RenderTicket } from '@export-jobs/protocol';
 import * as v from 'valibot';
+import type { Said } from './actors/intruder.ts';
 import type { Renderer } from './actors/renderer.ts';
 import type { Job } from '../src/job/job.ts';
 import type { Evidence } from './judge.ts';
@@ -32,6 +33,7 @@ export class Ledger {
   /** Since when the owner of `attempt.epoch` is no longer that. */
   readonly #lostAt = new Map<string, number>();
   #owner: string | null = null;
+  readonly #moves = new Map<string, { readonly percent: number; readonly at: number }>();
   #handedOver: { readonly attempt: number; readonly at: number } | null = null;
 
   constructor(world: Books) {
@@ -98,6 +100,20 @@ export class Ledger {
       this.#lostAt.set(this.#owner, this.#world.clock.now);
     }
     this.#owner = owner;
+  }
+
+  /** A report of the owner was taken. */
+  reported({ attempt, call }: Said, at: number): void {
+    if (call.name !== 'progress') return;
+    const key = `${attempt}.${call.body.epoch}`;
+    const last = this.#moves.get(key);
+    if (last && call.body.progress <= last.percent) return;
+    this.#moves.set(key, { percent: call.body.progress, at });
+  }
+
+  /** When the percent of `attempt.epoch` last grew, as its renderer itself reported it. */
+  movedAt(owner: string): number {
+    return this.#moves.get(owner)?.at ?? 0;
   }
 
   /** I11: a process whose attempt is lost learns of it, or stops by itself. */

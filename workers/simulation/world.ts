@@ -155,12 +155,28 @@ export class World implements Stage {
   }
 
   /** Lets the object hear a call, whoever it comes from. */
-  async hear({ attempt, call }: Said): Promise<Answer> {
+  async hear(said: Said): Promise<Answer> {
+    const { attempt, call } = said;
     const from = { attempt };
-    const cause = { kind: 'call', call, from } as const;
-    const answer = await this.host.invoke(cause, (object) => object.call(call, from));
+    const isOwner = this.isOwner(said);
+    const answer = await this.#heard(said, isOwner, () =>
+      this.host.invoke({ kind: 'call', call, from }, (object) => object.call(call, from)),
+    );
     if (answer.ok && call.name === 'complete') this.#judgeAcknowledged(call.body.output_video_key);
     return answer;
+  }
+
+  /** Notes a report that was taken, or may have been: a crash swallows the answer. */
+  async #heard(said: Said, isOwner: boolean, ask: () => Promise<Answer>): Promise<Answer> {
+    const { now } = this.clock;
+    try {
+      const answer = await ask();
+      if (answer.ok && isOwner) this.ledger.reported(said, now);
+      return answer;
+    } catch (error) {
+      if (isOwner) this.ledger.reported(said, now);
+      throw error;
+    }
   }
 
   /** Whether a call comes from the present owner of the running attempt. */

@@ -231,6 +231,32 @@ describe('a job that has ended', () => {
   });
 });
 
+describe('a change that would break an invariant', () => {
+  it('is refused, and tried again after a while, not at once', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { job } = await rendering();
+    await runInDurableObject(stubOf(job.id), (object) => {
+      // oxlint-disable-next-line typescript/unbound-method -- put back below
+      const { apply } = object;
+      object.apply = () => ({ kind: 'refused', code: 'internal_error' });
+      return object.alarm().finally(() => (object.apply = apply));
+    });
+    expect(await armedAt(job.id)).toBeGreaterThan(Date.now() + 30_000);
+  });
+
+  it('a lowered limit is none: the job ends as the new one says (I6, I10)', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { job } = await rendering();
+    await runInDurableObject(stubOf(job.id), (_, { storage }) => {
+      storage.sql.exec("UPDATE job SET body = json_set(body, '$.failures', 4)");
+    });
+    await evict(job.id);
+    later(7 * 60 * MINUTE);
+    for (let n = 0; n < 3; n += 1) await runDurableObjectAlarm(stubOf(job.id));
+    expect(await getJob(job.id)).toMatchObject({ status: 'error', error_code: 'job_timeout' });
+  });
+});
+
 describe('an alarm that fails', () => {
   it('does not reject, and is tried again after a while, not at once', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
@@ -333,10 +359,25 @@ describe('what must happen elsewhere', () => {
     expect((await ticketOf(job.id)).input.attempt).toBe(1);
   });
 
+  it.each([401, 404])(
+    'the provider answers %d: nothing was taken, and it is tried again',
+    async (status) => {
+      vi.useFakeTimers({ toFake: ['Date'] });
+      provider.answers.push(...Array.from({ length: 9 }, () => () => new Response('', { status })));
+      const job = await createJob();
+      for (let left = 8; left >= 0; left -= 1) {
+        await until(() => provider.answers.length === left);
+        later(2 * MINUTE);
+        await runDurableObjectAlarm(stubOf(job.id));
+      }
+      expect((await ticketOf(job.id)).input.attempt).toBe(1);
+    },
+  );
+
   it('the provider refuses for good: the job ends after its budget, with the reason', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     provider.answers.push(
-      ...Array.from({ length: 6 }, () => () => new Response('', { status: 401 })),
+      ...Array.from({ length: 6 }, () => () => new Response('', { status: 400 })),
     );
     const job = await createJob();
     for (let i = 0; i < 6; i += 1) {

@@ -1,4 +1,5 @@
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
 import {
   FakeRenderer,
@@ -136,6 +137,27 @@ describe('a job that waits at the provider', () => {
     expect(asked()).toBe(3);
   });
 
+  it('is asked about all the same when the workers cannot be counted', async () => {
+    const { job } = await waiting();
+    provider.workers = { idle: Number.NaN };
+    await pass(job.id, 31_000);
+    await until(() => asked() === 1);
+    says('CANCELLED');
+    await pass(job.id, 31_000);
+    await until(async () => (await getJob(job.id)).attempt === 2);
+  });
+
+  it('has all the time that its job has, as long as it is in the queue', async () => {
+    const { job } = await waiting();
+    for (let minutes = 0; minutes < 60; minutes += 5) {
+      later(5 * MINUTE);
+      await runDurableObjectAlarm(stubOf(job.id));
+      await until(() => asked() > minutes / 5);
+      await runInDurableObject(stubOf(job.id), () => undefined);
+    }
+    expect(await getJob(job.id)).toMatchObject({ status: 'pending', attempt: 1 });
+  });
+
   it('waits on though the provider cannot be asked', async () => {
     const { job } = await waiting();
     provider.answers.push(() => new Response('', { status: 500 }));
@@ -238,13 +260,28 @@ describe('the provider’s webhook', () => {
     await until(async () => (await getJob(job.id)).attempt === 2);
   });
 
-  it('is understood though nobody can read it', async () => {
+  it.each([
+    ['words', 'what is this'],
+    ['bytes', new Uint8Array([0xff, 0xfe, 0xfd])],
+    ['too much', 'x'.repeat(100_000)],
+  ])('is understood though nobody can read it: %s', async (_, body) => {
     const { handed } = await rendering();
     says('IN_PROGRESS');
     const { pathname } = new URL(handed.webhook);
-    const answer = await call(pathname, { method: 'POST', body: 'what is this' });
+    const answer = await call(pathname, { method: 'POST', body });
     expect(answer.status).toBe(200);
     await until(() => asked() === 1);
+  });
+
+  it('leaves no secret in the log, though the object cannot be reached', async () => {
+    const { handed } = await rendering();
+    const logged = vi.spyOn(console, 'error').mockImplementation(() => undefined);
+    vi.spyOn(env.EXPORT_JOB, 'getByName').mockImplementation(() => {
+      throw new Error('overloaded');
+    });
+    expect((await knock(handed.webhook, { id: 'remote-1' })).status).toBe(500);
+    expect(logged.mock.calls.join()).toContain('/api/hooks/runpod/');
+    expect(logged.mock.calls.join()).not.toContain('ej1.');
   });
 
   it('forged, expired or for another job changes nothing and asks nobody (I3)', async () => {

@@ -89,6 +89,8 @@ export class Renderer {
       await this.#claim();
       void this.#keepReporting();
       const manifest = await this.#work();
+      // Told to end in the moment between its upload and its last word.
+      if (this.#world.faults.strikes('renderer fails', 0.1)) throw new Failed('renderer_shutdown');
       this.#isWorking = false;
       await this.#conclude({ output_video_key: this.#key, manifest });
     } catch (error) {

@@ -3,9 +3,9 @@ import type { ExportJob } from '@export-jobs/protocol';
 import { brokenInvariants } from '../job/invariants.ts';
 import type { JobRequest } from '../job/job.ts';
 import { transition } from '../job/machine.ts';
-import type { Decision, JobEvent } from '../job/events.ts';
+import { isQuestion } from '../job/events.ts';
+import type { Decision, Effect, JobEvent } from '../job/events.ts';
 import { viewOf } from '../job/project.ts';
-import { lookAt } from '../job/schedule.ts';
 import type { Call } from '../lib/calls.ts';
 import { settingsOf } from '../lib/env.ts';
 import type { Env, Settings } from '../lib/env.ts';
@@ -15,7 +15,8 @@ import { greetingOf, messageOf } from '../lib/messages.ts';
 import type { Answer, Renderer, StatusReply } from '../lib/types.ts';
 import { drainOutbox } from '../outbox/drain.ts';
 import type { OutboxItem } from '../outbox/drain.ts';
-import { perform } from '../outbox/perform.ts';
+import { askOnce, perform } from '../outbox/perform.ts';
+import type { EffectContext } from '../outbox/perform.ts';
 import { answerCall, filesOf } from './calls.ts';
 import type { RenderFiles } from './calls.ts';
 import { serveContract } from './http.ts';
@@ -112,7 +113,7 @@ export class ExportJobState extends DurableObject {
    */
   wake(): number | null {
     this.#tick();
-    return this.#lookAt();
+    return this.#store.lookAt(this.settings.POLICY, Date.now());
   }
 
   /**
@@ -121,12 +122,14 @@ export class ExportJobState extends DurableObject {
    */
   override async alarm(): Promise<void> {
     try {
-      if (this.#store.job) this.apply({ type: 'tick' });
+      const isRefused = this.#store.job && this.apply({ type: 'tick' }).kind === 'refused';
       await this.#drain([]);
       if (await purgeWhenDue(this.#store, this.env, this.settings.POLICY)) {
         for (const socket of this.ctx.getWebSockets()) closeBack(socket, 1000, 'archived');
       }
-      this.#store.rearm(this.settings.POLICY, Date.now());
+      // What was refused now is due all the same, and would be again at once.
+      const earliest = isRefused ? Date.now() + ALARM_RETRY_MS : 0;
+      this.#store.rearm(this.settings.POLICY, Date.now(), earliest);
     } catch (error) {
       logError('alarm', { job: this.name, error: String(error) });
       await this.ctx.storage.setAlarm(Date.now() + ALARM_RETRY_MS);
@@ -164,7 +167,7 @@ export class ExportJobState extends DurableObject {
       this.#commit(decision);
     }
     if (decision.kind === 'unchanged' && decision.effects) {
-      this.#start(this.#store.enqueue(decision.effects, given.now));
+      this.#start(this.#store.enqueue(decision.effects, given.now), decision.effects);
     }
     return decision;
   }
@@ -195,12 +198,14 @@ export class ExportJobState extends DurableObject {
   #commit({ job, happening, effects }: Extract<Decision, { kind: 'changed' }>): void {
     const { settings } = this;
     const view = viewOf(job, settings.POLICY, downloadUrl(settings));
-    this.#start(this.#store.commit(job, { happening, view }, effects, settings.POLICY));
+    const fresh = this.#store.commit(job, { happening, view }, effects, settings.POLICY);
     this.#viewers.broadcast(messageOf(view, happening));
+    this.#start(fresh, effects);
   }
 
-  #start(items: OutboxItem[]): void {
+  #start(items: OutboxItem[], effects: readonly Effect[]): void {
     if (items.length > 0) this.ctx.waitUntil(this.#drain(items));
+    for (const key of effects.filter(isQuestion)) this.ctx.waitUntil(askOnce(key, this.#context()));
   }
 
   /** Deadlines and the alarm itself are checked on every touch: an alarm alone is not trusted. */
@@ -211,22 +216,20 @@ export class ExportJobState extends DurableObject {
   }
 
   #drain(items: OutboxItem[]): Promise<void> {
-    const carryOut = (item: OutboxItem) =>
-      perform(item, {
-        job: this.#store.job,
-        view: this.#view(),
-        db: this.env.DB,
-        bucket: this.env.VIDEOS,
-        settings: this.settings,
-        lookAt: () => this.#lookAt(),
-        apply: (event) => this.apply(event),
-      });
+    const carryOut = (item: OutboxItem) => perform(item, this.#context());
     return drainOutbox(outboxPorts(this.#store, this.name, carryOut), items);
   }
 
-  #lookAt(): number | null {
-    const { job } = this.#store;
-    return job && lookAt(job, this.#store.isOwing, this.settings.POLICY, Date.now());
+  #context(): EffectContext {
+    return {
+      job: this.#store.job,
+      view: this.#view(),
+      db: this.env.DB,
+      bucket: this.env.VIDEOS,
+      settings: this.settings,
+      lookAt: () => this.#store.lookAt(this.settings.POLICY, Date.now()),
+      apply: (event) => this.apply(event),
+    };
   }
 
   #greet(socket: WebSocket, since: number | null): void {

@@ -1,9 +1,10 @@
 import { ExportJob } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { Job } from '../job/job.ts';
+import { isQuestion } from '../job/events.ts';
 import type { Effect, Happening } from '../job/events.ts';
 import type { Policy } from '../job/policy.ts';
-import { nextWakeAt } from '../job/schedule.ts';
+import { lookAt, nextWakeAt } from '../job/schedule.ts';
 import { LEASE_MS } from '../outbox/drain.ts';
 import type { OutboxItem } from '../outbox/drain.ts';
 
@@ -73,7 +74,7 @@ export class JobStore {
           JSON.stringify(entry.view),
         );
       }
-      const fresh = effects.flatMap((effect) => this.#enqueue(effect, now));
+      const fresh = this.#enqueueAll(effects, now);
       return { fresh, wakeAt: this.#armBy(nextWakeAt(job, this.#outboxDueAt(), policy), now) };
     });
     this.#job = job;
@@ -84,8 +85,8 @@ export class JobStore {
   /** Asks for effects without a change of the job; returns those to carry out now. */
   enqueue(effects: readonly Effect[], now: number): OutboxItem[] {
     return this.#storage.transactionSync(() => {
-      const fresh = effects.flatMap((effect) => this.#enqueue(effect, now));
-      this.#armedAt = this.#armBy(now + LEASE_MS, now);
+      const fresh = this.#enqueueAll(effects, now);
+      if (!effects.every(isQuestion)) this.#armedAt = this.#armBy(now + LEASE_MS, now);
       return fresh;
     });
   }
@@ -100,10 +101,14 @@ export class JobStore {
     if (this.#armedAt === null || this.#armedAt < now - ALARM_LATENESS_MS) this.rearm(policy, now);
   }
 
-  /** Arms the alarm for whatever comes next, once it has fired or is known to be lost. */
-  rearm(policy: Policy, now: number): void {
+  /**
+   * Arms the alarm for whatever comes next, once it has fired or is known to be lost; not before
+   * `earliest`, epoch ms.
+   */
+  rearm(policy: Policy, now: number, earliest = 0): void {
     this.#armedAt = null;
-    this.#armedAt = this.#armBy(nextWakeAt(this.job, this.#outboxDueAt(), policy), now);
+    const at = nextWakeAt(this.job, this.#outboxDueAt(), policy);
+    this.#armedAt = this.#armBy(at && Math.max(at, earliest), now);
   }
 
   /** The logged views after `since` and before the present one, oldest first; none if too many. */
@@ -174,14 +179,20 @@ export class JobStore {
     return this.#rows(ParkedRow, 'SELECT key, reason FROM outbox WHERE due_at IS NULL');
   }
 
-  /** Whether anything but the mirror waits to be carried out. */
-  get isOwing(): boolean {
+  /** When an ended job should be looked at should its alarm be lost, epoch ms; else null. */
+  lookAt(policy: Policy, now: number): number | null {
+    if (!this.job) return null;
     const sql = "SELECT key FROM outbox WHERE key <> 'mirror' AND due_at IS NOT NULL LIMIT 1";
-    return this.#rows(v.object({ key: v.string() }), sql).length > 0;
+    const isOwing = this.#rows(v.object({ key: v.string() }), sql).length > 0;
+    return lookAt(this.job, isOwing, policy, now);
   }
 
-  /** Whether nothing is left to carry out; gives what was parked another chance. */
+  /**
+   * Whether nothing is left to carry out; gives what was parked another chance, but for stops: by then
+   * the provider's own limits have ended the job.
+   */
   settle(now: number): boolean {
+    this.#sql("DELETE FROM outbox WHERE key LIKE 'stop:%'");
     this.#sql('UPDATE outbox SET due_at = ?, tries = 0 WHERE due_at IS NULL', now);
     return this.#rows(v.object({ key: v.string() }), 'SELECT key FROM outbox LIMIT 1').length === 0;
   }
@@ -191,6 +202,11 @@ export class JobStore {
     await this.#storage.deleteAll();
     this.#job = null;
     this.#armedAt = null;
+  }
+
+  #enqueueAll(effects: readonly Effect[], now: number): OutboxItem[] {
+    const owed = effects.filter((effect) => !isQuestion(effect));
+    return owed.flatMap((effect) => this.#enqueue(effect, now));
   }
 
   #enqueue(effect: Effect, now: number): OutboxItem[] {

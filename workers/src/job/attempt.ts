@@ -37,6 +37,7 @@ export function start(
     stage: 'starting',
     stageAt: now,
     movedAt: now,
+    ownPercent: 0,
     askedAt: 0,
     message: null,
     fps: null,
@@ -45,35 +46,80 @@ export function start(
   };
 }
 
+type Spent = Pick<Job, 'failures' | 'losses' | 'outages'>;
+
 /** Ends the current attempt: waits for the next one while the failure's budget lasts, or fails. */
 export function loseAttempt(job: LiveJob, cause: Failure, mayRetry: boolean, given: Given): Change {
-  const { now, random, policy } = given;
   const spent = spend(job, cause.code);
-  const left =
-    spent.failures < policy.max_attempts &&
-    spent.losses <= policy.max_losses &&
-    spent.outages <= policy.max_outages;
-  if (FAILURES[cause.code].retry === 'never' || !mayRetry || !left) {
-    return fail({ ...job, ...spent }, cause, now);
+  return mayRetry && isAnyLeft(spent, cause, given.policy)
+    ? retryLater(job, spent, cause, given)
+    : fail({ ...job, ...spent }, cause, given.now);
+}
+
+/** The same for a running attempt that may have left its output, which is looked for. */
+export function loseAndLook(
+  job: JobIn<'running'>,
+  cause: Failure,
+  mayRetry: boolean,
+  given: Given,
+): Change {
+  const spent = spend(job, cause.code);
+  if (!mayRetry || !isAnyLeft(spent, cause, given.policy)) {
+    return lookFirst({ ...job, ...spent }, cause, given);
   }
-  const retries = spent.failures + spent.losses + spent.outages - 1;
-  return changed(
-    {
-      ...shared(job),
-      ...spent,
-      state: 'retry_wait',
-      attempt: job.attempt + 1,
-      progress: 0,
-      lastFailure: cause,
-      retryAt: now + retryDelay(retries, random, policy),
-    },
-    'retrying',
-    now,
-    ['mirror', ...stopping(job)],
+  const lost = retryLater(job, spent, cause, given);
+  return { ...lost, effects: [...lost.effects, ...adopting(job)] };
+}
+
+/** Loses the attempt of a renderer that says nothing of use. */
+export function loseSilently(job: JobIn<'running'>, code: FailureCode, given: Given): Change {
+  return loseAndLook(job, failure(code), true, given);
+}
+
+/** Fails a running job, but only after the output that its attempt may have left was looked for. */
+export function lookFirst(
+  job: JobIn<'running'>,
+  cause: Failure,
+  { now, policy }: Pick<Given, 'now' | 'policy'>,
+): Change {
+  const { attempt, owner } = job;
+  if (owner === null) return fail(job, cause, now);
+  const last: Job = {
+    ...shared(job),
+    state: 'adopting',
+    by: { attempt, epoch: owner.epoch },
+    failure: cause,
+    lastFailure: cause,
+    lookUntil: Math.max(job.deadlineAt, now + policy.look_ms),
+  };
+  return changed(last, 'adopting', now, ['mirror', ...stopping(job), ...adopting(job)]);
+}
+
+function isAnyLeft({ failures, losses, outages }: Spent, cause: Failure, policy: Policy): boolean {
+  return (
+    FAILURES[cause.code].retry !== 'never' &&
+    failures < policy.max_attempts &&
+    losses <= policy.max_losses &&
+    outages <= policy.max_outages
   );
 }
 
-function spend({ failures, losses, outages }: Job, code: FailureCode) {
+function retryLater(job: LiveJob, spent: Spent, cause: Failure, given: Given): Change {
+  const { now, random, policy } = given;
+  const retries = spent.failures + spent.losses + spent.outages - 1;
+  const next: Job = {
+    ...shared(job),
+    ...spent,
+    state: 'retry_wait',
+    attempt: job.attempt + 1,
+    progress: 0,
+    lastFailure: cause,
+    retryAt: now + retryDelay(retries, random, policy),
+  };
+  return changed(next, 'retrying', now, ['mirror', ...stopping(job)]);
+}
+
+function spend({ failures, losses, outages }: Job, code: FailureCode): Spent {
   switch (FAILURES[code].retry) {
     case 'attempt':
       return { failures: failures + 1, losses, outages };
@@ -86,27 +132,18 @@ function spend({ failures, losses, outages }: Job, code: FailureCode) {
   }
 }
 
-/**
- * Loses the attempt of a renderer that says nothing of use; its output may still be there. When no
- * other attempt is left, the job fails only after it was looked for.
- */
-export function loseSilently(job: JobIn<'running'>, code: FailureCode, given: Given): Change {
-  const cause = failure(code);
-  const lost = loseAttempt(job, cause, true, given);
-  const { attempt, owner } = job;
-  if (owner === null || lost.job.state !== 'failed') {
-    return { ...lost, effects: [...lost.effects, ...adopting(job)] };
-  }
-  const by = { attempt, epoch: owner.epoch };
-  const last: Job = {
-    ...shared(lost.job),
-    seq: job.seq,
-    state: 'adopting',
-    by,
-    failure: cause,
-    lastFailure: cause,
-  };
-  return changed(last, 'adopting', given.now, ['mirror', ...stopping(job), ...adopting(job)]);
+/** The job while somebody may come and claim its attempt. */
+export function offered(
+  job: LiveJob,
+  offer: Pick<JobIn<'dispatched'>, 'remoteId' | 'startBy' | 'askAt' | 'doubts'>,
+): JobIn<'dispatched'> {
+  return { ...shared(job), state: 'dispatched', waiting: null, ...offer };
+}
+
+/** The same for a job made by hand, whose renderer may come until the end. */
+export function offeredByHand(job: LiveJob): JobIn<'dispatched'> {
+  const { deadlineAt } = job;
+  return offered(job, { remoteId: null, startBy: deadlineAt, askAt: deadlineAt, doubts: 0 });
 }
 
 /** Looks for a finished output of the present owner. */

@@ -58,7 +58,10 @@ export type JobEvent =
   | { type: 'tick' };
 export type EventOf<T extends JobEvent['type']> = Extract<JobEvent, { type: T }>;
 
-/** What must happen elsewhere because of a change; rows of the outbox, by these keys. */
+/**
+ * What must happen elsewhere because of a change; rows of the outbox, by these keys. Only `ask` is
+ * not owed: a question that was lost is asked again in time.
+ */
 export type Effect =
   | 'mirror'
   | 'discard'
@@ -70,6 +73,7 @@ export type Effect =
 /** What the log and the viewers call the change. */
 export type Happening =
   | 'created'
+  | 'handing_over'
   | 'dispatched'
   | 'dispatch_unknown'
   | 'claimed'
@@ -105,4 +109,9 @@ export function unchanged(job: Job): Extract<Decision, { kind: 'unchanged' }> {
 /** Nothing happens, and the caller is told why. */
 export function refused(code: ProblemCode): Extract<Decision, { kind: 'refused' }> {
   return { kind: 'refused', code };
+}
+
+/** Whether an effect is only asked for, and not owed. */
+export function isQuestion(effect: Effect): boolean {
+  return effect.startsWith('ask:');
 }

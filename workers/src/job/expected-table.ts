@@ -29,7 +29,7 @@ export const TABLE: Record<JobState | 'none', Record<JobEvent['type'], string>> 
     init: '=',
     dispatched: 'dispatched mirror',
     dispatch_failed: 'retry_wait mirror',
-    dispatch_unknown: 'dispatched mirror',
+    dispatch_unknown: 'dispatched',
     hint: 'dispatched mirror ask:remote-1',
     provider_says: '=',
     claim: 'running mirror',

@@ -17,7 +17,7 @@ export function brokenInvariants(before: Job | null, after: Job, policy: Policy)
     hold('I10', after.attempt === before.attempt || after.attempt === before.attempt + 1);
     hold('I13', after.id === before.id && after.requestHash === before.requestHash);
   }
-  hold('I10', after.failures <= policy.max_attempts && after.attempt <= attemptsOf(policy));
+  hold('I10', isWithinBudgets(before, after, policy));
   const owned = after.state !== 'running' || after.request === null || after.owner !== null;
   hold('I3b', owned);
   const unverified = after.state === 'complete' && after.request !== null && !after.verified;
@@ -26,6 +26,20 @@ export function brokenInvariants(before: Job | null, after: Job, policy: Policy)
   return broken;
 }
 
-function attemptsOf({ max_attempts, max_losses, max_outages }: Policy): number {
-  return max_attempts + max_losses + max_outages;
+function spentBy(job: Job | null): number {
+  return job === null ? 0 : job.failures + job.losses + job.outages;
+}
+
+/** Only a job that goes on needs something left; and the limits may have been lowered meanwhile. */
+function isWithinBudgets(before: Job | null, after: Job, policy: Policy): boolean {
+  const counted = spentBy(after) - spentBy(before);
+  if (counted === 0) return true;
+  return (
+    counted === 1 && (isEnded(after) || after.state === 'adopting' || isAnyLeft(after, policy))
+  );
+}
+
+function isAnyLeft({ failures, losses, outages }: Job, policy: Policy): boolean {
+  const { max_attempts, max_losses, max_outages } = policy;
+  return failures < max_attempts && losses <= max_losses && outages <= max_outages;
 }

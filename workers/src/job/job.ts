@@ -29,6 +29,8 @@ const Owner = v.object({
   epoch: Positive,
   remoteId: v.nullable(v.string()),
   workerId: v.nullable(v.string()),
+  /** The processes that owned the attempt before: none of them gets it back. */
+  fenced: v.optional(v.array(v.string()), []),
 });
 
 /** Who may speak for an attempt, or spoke for it. */
@@ -59,14 +61,18 @@ const base = {
   deadlineAt: EpochMs,
 };
 
+/** How many hand-overs of this attempt had no answer. */
+const doubts = v.optional(Count, 0);
+
 export const Job = v.variant('state', [
-  v.object({ ...base, state: v.literal('dispatching') }),
+  v.object({ ...base, state: v.literal('dispatching'), doubts }),
   v.object({
     ...base,
     state: v.literal('dispatched'),
     /** Its id at the provider; null while it is not known whether the provider has it at all. */
     remoteId: v.nullable(v.string()),
     startBy: EpochMs,
+    doubts,
     /** When the provider is asked how it stands, and why it waits, as that said last. */
     askAt: v.optional(EpochMs, 0),
     waiting: v.optional(v.nullable(v.picklist(WAIT_REASONS)), null),
@@ -85,6 +91,8 @@ export const Job = v.variant('state', [
     /** When this stage began, and when anything last moved. */
     stageAt: v.optional(EpochMs, 0),
     movedAt: v.optional(EpochMs, 0),
+    /** What this owner itself reported; `progress` may still be that of the one before. */
+    ownPercent: v.optional(Percent, 0),
     /** When the provider was last asked about its silence. */
     askedAt: v.optional(EpochMs, 0),
     message: v.nullable(v.string()),
@@ -96,9 +104,10 @@ export const Job = v.variant('state', [
   v.object({
     ...base,
     state: v.literal('adopting'),
-    /** Whose output is looked for, and how the job ends if there is none. */
+    /** Whose output is looked for until when, and how the job ends if there is none. */
     by: Fence,
     failure: Failure,
+    lookUntil: v.optional(EpochMs, 0),
   }),
   v.object({
     ...base,

@@ -198,10 +198,24 @@ describe('deadlines', () => {
   });
 
   it('no job outlives its own deadline, whatever it is doing (I6)', () => {
-    for (const state of ['dispatching', 'dispatched', 'running', 'retry_wait'] as const) {
+    for (const state of ['dispatching', 'dispatched', 'retry_wait'] as const) {
       const late = transition(jobIn(state), { type: 'tick' }, at(policy.job_ms));
       expect(changedJob(late)).toMatchObject({ state: 'failed', failure: { code: 'job_timeout' } });
     }
+  });
+});
+
+describe('a job whose own time is up while it runs', () => {
+  it('takes the output that may be there, and else fails soon after (I6, I7)', () => {
+    const late = transition(jobIn('running'), { type: 'tick' }, at(policy.job_ms));
+    expect(late).toMatchObject({
+      job: { state: 'adopting', failure: { code: 'job_timeout' } },
+      effects: ['mirror', stop, 'adopt:1.1'],
+    });
+    const job = changedJob(late);
+    expect(outcome(job, { type: 'tick' }, policy.job_ms + policy.look_ms - 1)).toBe('=');
+    const end = transition(job, { type: 'tick' }, at(policy.job_ms + policy.look_ms));
+    expect(changedJob(end)).toMatchObject({ state: 'failed', failure: { code: 'job_timeout' } });
   });
 });
 
@@ -213,6 +227,17 @@ describe('a renderer that gets nowhere', () => {
     expect(changedJob(late)).toMatchObject({ lastFailure: { code: 'encoder_stalled' } });
     const moving = run(job, [report(6, 1e9)], policy.stall_ms);
     expect(outcome(moving, { type: 'tick' }, policy.stall_ms + 1000)).toBe('=');
+  });
+
+  it('is judged by its own reports after a redelivery, not by those of the one before', () => {
+    const far = { ...report(80, 1), stage: 'rendering' } as const;
+    let job: Job = run(jobIn('running'), [far], 1000);
+    job = run(job, [{ ...claim, nonce: 'process-two' }], 5000);
+    for (let n = 1; n < 100; n += 1) {
+      const from = { attempt: 1, epoch: 2 };
+      job = run(job, [{ ...report(n / 10, n, from), stage: 'rendering' }], 5000 + n * 10_000);
+    }
+    expect(job).toMatchObject({ state: 'running', attempt: 1, progress: 80 });
   });
 
   it('may not stay in a stage but rendering for ever', () => {
@@ -239,6 +264,18 @@ describe('a finished output whose renderer was lost', () => {
     const next = { ...claim, attempt: 2, remoteId: 'remote-2', nonce: 'process-two' };
     const second = run(changedJob(lost), [{ type: 'tick' }, next], 210_000);
     expect(outcome(second, adopt, 220_000)).toBe('complete mirror stop:remote-2 discard');
+  });
+});
+
+describe('an error of what the attempt stands on', () => {
+  it('may come after the output was stored, which is looked for (I7)', () => {
+    const gone = { code: 'renderer_shutdown', message: '' } as const;
+    expect(outcome(jobIn('running'), { ...crash, failure: gone })).toBe(
+      `retry_wait mirror ${stop} adopt:1.1`,
+    );
+    const last = { ...jobIn('running'), losses: policy.max_losses };
+    expect(outcome(last, { ...crash, failure: gone })).toBe(`adopting mirror ${stop} adopt:1.1`);
+    expect(outcome(last, crash)).toBe(`retry_wait mirror ${stop}`);
   });
 });
 
@@ -287,8 +324,22 @@ describe('a hand-over without an answer', () => {
   it('is repeated only when nobody has claimed it for a while (I14b)', () => {
     expect(outcome(doubtful, { type: 'tick' }, 1000 + policy.unknown_ms - 1)).toBe('=');
     expect(outcome(doubtful, { type: 'tick' }, 1000 + policy.unknown_ms)).toBe(
-      'dispatching mirror dispatch:1',
+      'dispatching dispatch:1',
     );
+  });
+
+  it('waits longer each time, so that an outage does not fill the queue with twins', () => {
+    let job: Job = jobIn('dispatching');
+    const waits: number[] = [];
+    for (let ms = 0; waits.length < 8;) {
+      job = run(job, [unknown], ms);
+      const startBy = job.state === 'dispatched' ? job.startBy - T0 : 0;
+      waits.push(startBy - ms);
+      ms = startBy;
+      job = run(job, [{ type: 'tick' }], ms);
+    }
+    expect(waits.slice(0, 3)).toEqual([1, 2, 4].map((n) => n * policy.unknown_ms));
+    expect(waits.at(-1)).toBe(policy.start_ms / 3);
   });
 
   it('costs no attempt and no budget', () => {
@@ -333,7 +384,19 @@ describe('the provider’s word', () => {
     const job = run(jobIn('dispatched'), [throttled], 5000);
     expect(job).toMatchObject({ state: 'dispatched', waiting: 'throttled' });
     expect(outcome(job, throttled, 6000)).toBe('=');
-    expect(outcome(job, { ...says, waiting: null }, 6000)).toBe('dispatched');
+    expect(outcome(job, { ...says, waiting: null }, 6000)).toBe('dispatched mirror');
+  });
+
+  it('that a job is in its queue gives it more time: its turn will come', () => {
+    let job: Job = jobIn('dispatched');
+    for (let ms = 30_000; ms < 3 * policy.start_ms; ms += 30_000) {
+      const decision = transition(job, says, at(ms));
+      if (decision.kind === 'changed') job = decision.job;
+      expect(outcome(job, { type: 'tick' }, ms)).toMatch(/^(=|dispatched ask:remote-1)$/);
+    }
+    const taken = { ...says, status: 'working' } as const;
+    expect(outcome(job, taken, 3 * policy.start_ms)).toBe('=');
+    expect(outcome(job, { type: 'tick' }, 4 * policy.start_ms)).toMatch(/^retry_wait/);
   });
 
   it('that it does not know the job changes nothing: it forgets jobs', () => {
@@ -374,6 +437,15 @@ describe('the provider’s word', () => {
   });
 });
 
+describe('a process that was fenced', () => {
+  it('does not get its attempt back, not by a late copy of its claim either (I3b)', () => {
+    const two = run(jobIn('running'), [{ ...claim, nonce: 'process-two' }], 5000);
+    expect(outcome(two, claim, 6000)).toBe('! not_owner');
+    const three = run(two, [{ ...claim, nonce: 'process-three' }], 7000);
+    expect(outcome(three, { ...claim, nonce: 'process-two' }, 8000)).toBe('! not_owner');
+  });
+});
+
 describe('a job that waits for its retry', () => {
   it('cannot be claimed, not even by a token of the attempt to come', () => {
     expect(outcome(jobIn('retry_wait'), { ...claim, attempt: 2 })).toBe('! stale_attempt');
@@ -392,7 +464,7 @@ describe('an outage of storage', () => {
     }
     const from = { attempt: policy.max_outages + 1, epoch: 1 };
     const last = transition(job, { ...crash, failure: away, from }, at(13_000_000));
-    expect(changedJob(last).state).toBe('failed');
+    expect(changedJob(last).state).toBe('adopting');
   });
 });
 

@@ -1,18 +1,20 @@
-import type { Failure, FailureCode } from '@export-jobs/protocol';
+import type { FailureCode } from '@export-jobs/protocol';
 import {
   changed,
   end,
   fail,
   failure,
+  lookFirst,
   loseAttempt,
   loseSilently,
+  offeredByHand,
   shared,
   start,
   stopping,
 } from './attempt.ts';
 import type { Change } from './attempt.ts';
 import { refused, unchanged } from './events.ts';
-import type { Decision, EventOf, Given, JobEvent } from './events.ts';
+import type { Decision, Effect, EventOf, Given, JobEvent } from './events.ts';
 import { isEnded } from './job.ts';
 import type { Job, JobIn, LiveJob } from './job.ts';
 import { onOutcome } from './outcomes.ts';
@@ -68,20 +70,13 @@ function create(event: EventOf<'init'>, { now, policy }: Given): Decision {
     mirroredAt: now,
     deadlineAt: now + policy.job_ms,
   };
+  const job: Job = { ...base, state: 'dispatching', doubts: 0 };
   if (event.request) {
-    const job: Job = { ...base, state: 'dispatching' };
     return { kind: 'changed', job, happening: 'created', effects: ['mirror', 'dispatch:1'] };
   }
-  const waiting: JobIn<'dispatched'> = {
-    ...base,
-    state: 'dispatched',
-    remoteId: null,
-    startBy: base.deadlineAt,
-    askAt: base.deadlineAt,
-    waiting: null,
-  };
-  const job = event.processing ? start(waiting, null, { now, policy }) : waiting;
-  return { kind: 'changed', job, happening: 'created', effects: ['mirror'] };
+  const waiting = offeredByHand(job);
+  const byHand = event.processing ? start(waiting, null, { now, policy }) : waiting;
+  return { kind: 'changed', job: byHand, happening: 'created', effects: ['mirror'] };
 }
 
 function onInit(job: Job, event: EventOf<'init'>): Decision {
@@ -97,10 +92,12 @@ function onCancel(job: Job, { now }: Given): Decision {
 function onTick(job: Job, given: Given): Decision {
   const { now } = given;
   if (isEnded(job)) return unchanged(job);
-  if (now >= job.deadlineAt) return fail(job, lastFailureOf(job), now);
+  if (job.state === 'adopting') {
+    return now >= job.lookUntil ? fail(job, job.failure, now) : unchanged(job);
+  }
+  if (now >= job.deadlineAt) return timeOut(job, given);
   switch (job.state) {
     case 'dispatching':
-    case 'adopting':
       return unchanged(job);
     case 'dispatched':
       if (job.request && now >= job.startBy) return notStarted(job, given);
@@ -112,6 +109,12 @@ function onTick(job: Job, given: Given): Decision {
   }
 }
 
+/** The job's own time is up. */
+function timeOut(job: LiveJob, given: Given): Change {
+  const cause = failure('job_timeout');
+  return job.state === 'running' ? lookFirst(job, cause, given) : fail(job, cause, given.now);
+}
+
 function onRunningTick(job: JobIn<'running'>, given: Given): Decision {
   const over = overdue(job, given);
   return over ? loseSilently(job, over, given) : askWhenDue(job, given);
@@ -120,14 +123,15 @@ function onRunningTick(job: JobIn<'running'>, given: Given): Decision {
 /** Nobody has claimed the attempt in time. */
 function notStarted(job: JobIn<'dispatched'>, given: Given): Change {
   return job.remoteId === null
-    ? handOver(job, given.now)
+    ? handOver(job, given.now, job.doubts)
     : loseAttempt(job, failure('start_timeout'), true, given);
 }
 
-function handOver(job: LiveJob, now: number): Change {
-  const { attempt } = job;
-  const next: Job = { ...shared(job), state: 'dispatching' };
-  return changed(next, 'dispatched', now, ['mirror', `dispatch:${attempt}`]);
+function handOver(job: LiveJob, now: number, doubts = 0): Change {
+  const next: Job = { ...shared(job), state: 'dispatching', doubts };
+  // Of a hand-over that is repeated D1 shows nothing new.
+  const mirror: Effect[] = doubts > 0 ? [] : ['mirror'];
+  return changed(next, 'handing_over', now, [...mirror, `dispatch:${job.attempt}`]);
 }
 
 /** Asks the provider how the job stands there. */
@@ -136,11 +140,6 @@ function askWhenDue(job: JobIn<'dispatched' | 'running'>, { now, policy }: Given
   const asked =
     job.state === 'running' ? { ...job, askedAt: now } : { ...job, askAt: now + policy.ask_ms };
   return changed(asked, 'progress', now, [`ask:${job.remoteId}`]);
-}
-
-/** What a job fails with at its own deadline. */
-function lastFailureOf(job: LiveJob): Failure {
-  return job.state === 'adopting' ? job.failure : failure('job_timeout');
 }
 
 /** Why a running attempt cannot go on, or null. */
@@ -152,15 +151,7 @@ function overdue(job: JobIn<'running'>, { now, policy }: Given): FailureCode | n
 }
 
 function nextAttempt(job: JobIn<'retry_wait'>, { now }: Given): Decision {
-  if (job.request) return handOver(job, now);
-  const { deadlineAt: startBy } = job;
-  const waiting: Job = {
-    ...shared(job),
-    state: 'dispatched',
-    remoteId: null,
-    startBy,
-    askAt: startBy,
-    waiting: null,
-  };
-  return changed(waiting, 'dispatched', now, ['mirror']);
+  return job.request
+    ? handOver(job, now)
+    : changed(offeredByHand(job), 'dispatched', now, ['mirror']);
 }

@@ -5,6 +5,7 @@ import {
   failure,
   loseAttempt,
   loseSilently,
+  offered,
   shared,
   stop,
   stopping,
@@ -14,7 +15,7 @@ import { sameCaller, unchanged } from './events.ts';
 import type { Decision, EventOf, Given } from './events.ts';
 import { isEnded } from './job.ts';
 import type { Job, JobIn } from './job.ts';
-import { silentAt } from './schedule.ts';
+import { doubtDelay, silentAt } from './schedule.ts';
 
 // What the outbox brings back: how a hand-over went, how the job stands at the provider, and what a
 // lost attempt has left.
@@ -74,16 +75,9 @@ function unknownOf(job: Job): Unknown | null {
   return job.state === 'dispatched' && job.remoteId === null ? job : null;
 }
 
-function handedOver(job: Unknown, remoteId: string, given: Given): Change {
-  const { now, policy } = given;
-  const next: Job = {
-    ...shared(job),
-    state: 'dispatched',
-    remoteId,
-    startBy: job.request ? now + policy.start_ms : job.deadlineAt,
-    askAt: now + policy.ask_ms,
-    waiting: null,
-  };
+function handedOver(job: Unknown, remoteId: string, { now, policy }: Given): Change {
+  const startBy = job.request ? now + policy.start_ms : job.deadlineAt;
+  const next = offered(job, { remoteId, startBy, askAt: now + policy.ask_ms, doubts: 0 });
   return changed(next, 'dispatched', now, ['mirror']);
 }
 
@@ -94,16 +88,10 @@ function onDispatchUnknown(
   { now, policy }: Given,
 ): Decision {
   if (job.state !== 'dispatching' || event.attempt !== job.attempt) return unchanged(job);
-  const startBy = now + policy.unknown_ms;
-  const next: Job = {
-    ...shared(job),
-    state: 'dispatched',
-    remoteId: null,
-    startBy,
-    askAt: startBy,
-    waiting: null,
-  };
-  return changed(next, 'dispatch_unknown', now, ['mirror']);
+  const startBy = now + doubtDelay(job.doubts, policy);
+  const next = offered(job, { remoteId: null, startBy, askAt: startBy, doubts: job.doubts + 1 });
+  // Nothing that D1 shows is different.
+  return changed(next, 'dispatch_unknown', now);
 }
 
 function onHint(job: Job, event: EventOf<'hint'>, given: Given): Decision {
@@ -124,7 +112,7 @@ function isAt(job: Job, remoteId: string): job is JobIn<'dispatched' | 'running'
 }
 
 function onProviderSays(job: Job, event: EventOf<'provider_says'>, given: Given): Decision {
-  const { remoteId, status, waiting } = event;
+  const { remoteId, status } = event;
   if (!isAt(job, remoteId)) return unchanged(job);
   const isOver = status === 'over' || status === 'timed_out';
   if (job.state === 'running') {
@@ -132,13 +120,21 @@ function onProviderSays(job: Job, event: EventOf<'provider_says'>, given: Given)
     if (!isOver || given.now < silentAt(job, given.policy)) return unchanged(job);
     return loseSilently(job, status === 'over' ? 'renderer_lost' : 'attempt_timeout', given);
   }
-  if (isOver) {
-    const code = status === 'over' ? 'renderer_lost' : 'start_timeout';
-    return loseAttempt(job, failure(code), true, given);
-  }
-  return job.waiting === waiting
-    ? unchanged(job)
-    : changed({ ...job, waiting }, 'progress', given.now);
+  if (!isOver) return waitOn(job, event, given);
+  const code = status === 'over' ? 'renderer_lost' : 'start_timeout';
+  return loseAttempt(job, failure(code), true, given);
+}
+
+/** Its turn will come: only a job that was taken, or that nobody knows, can be late. */
+function waitOn(
+  job: JobIn<'dispatched'>,
+  { status, waiting }: EventOf<'provider_says'>,
+  { now, policy }: Given,
+): Decision {
+  const startBy = status === 'queued' ? now + policy.start_ms : job.startBy;
+  const isNews = job.waiting !== waiting;
+  if (!isNews && startBy - job.startBy < policy.start_ms / 2) return unchanged(job);
+  return changed({ ...job, waiting, startBy }, 'progress', now, isNews ? ['mirror'] : []);
 }
 
 function onDispatchFailed(job: Job, event: EventOf<'dispatch_failed'>, given: Given): Decision {

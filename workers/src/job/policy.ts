@@ -27,6 +27,8 @@ export const Policy = v.strictObject({
   stage_ms: Ms(30 * 60_000),
   /** A renderer that reports but gets nowhere for this long has failed. */
   stall_ms: Ms(5 * 60_000),
+  /** How long a last output may still be looked for when its job's own time is up. */
+  look_ms: Ms(2 * 60_000),
   job_ms: Ms(6 * 60 * 60_000),
   /** How long the object outlives the end of its job. */
   retention_ms: Ms(7 * 24 * 60 * 60_000),

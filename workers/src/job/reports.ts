@@ -1,9 +1,11 @@
+import { FAILURES } from '@export-jobs/protocol';
 import {
   adopting,
   changed,
   end,
   failure,
   leaseOf,
+  loseAndLook,
   loseAttempt,
   shared,
   start,
@@ -40,7 +42,7 @@ export function onClaim(job: Job, event: EventOf<'claim'>, given: Given): Decisi
   if (event.attempt !== job.attempt || isOver) return refused('stale_attempt');
   if (job.state === 'running') return onSecondClaim(job, event, given);
   const { nonce, remoteId, workerId } = event;
-  const running = start(job, { nonce, remoteId, workerId, epoch: 1 }, given);
+  const running = start(job, { nonce, remoteId, workerId, epoch: 1, fenced: [] }, given);
   // A hand-over whose answer was lost may have been repeated: the first to claim has the attempt.
   const recorded = job.state === 'dispatched' ? job.remoteId : null;
   const twin = recorded !== null && remoteId !== null && recorded !== remoteId;
@@ -52,9 +54,11 @@ function onSecondClaim(job: JobIn<'running'>, event: EventOf<'claim'>, given: Gi
   if (job.owner?.nonce === nonce) return unchanged(job);
   // The provider hands the same job out again only when it has given the older process up.
   const redelivered = remoteId !== null && job.owner?.remoteId === remoteId;
-  if (!job.owner || !redelivered) return refused('not_owner');
+  // An older process that comes again, or a late copy of its claim, is no redelivery.
+  if (!job.owner || !redelivered || job.owner.fenced.includes(nonce)) return refused('not_owner');
   const epoch = job.owner.epoch + 1;
-  const running = start(job, { nonce, remoteId, workerId, epoch }, given);
+  const fenced = [...job.owner.fenced, job.owner.nonce];
+  const running = start(job, { nonce, remoteId, workerId, epoch, fenced }, given);
   const lastFailure = failure('renderer_lost');
   const next = { ...running, lastFailure, attemptBy: job.attemptBy };
   return changed(next, 'claimed', given.now, ['mirror', ...adopting(job)]);
@@ -74,6 +78,7 @@ function onProgress(job: Job, event: EventOf<'progress'>, given: Given): Decisio
     ...movement(running, event, begins ? 'rendering' : running.stage, now),
     // 100 means that the file is there, so of a dispatched job only `complete` may say it.
     progress: Math.min(job.request ? 99.9 : 100, Math.max(running.progress, event.percent)),
+    ownPercent: Math.max(running.ownPercent, event.percent),
     reportSeq: event.from ? event.seq : running.reportSeq,
     heartbeatAt: now,
     leaseUntil: now + leaseOf(job, policy),
@@ -95,7 +100,7 @@ function movement(
 ) {
   const stage = event.stage ?? silent;
   if (stage !== running.stage) return { stage, stageAt: now, movedAt: now };
-  return event.percent > running.progress ? { movedAt: now } : {};
+  return event.percent > running.ownPercent ? { movedAt: now } : {};
 }
 
 /** A renderer that says it is done is alive: looking at its file must not cost it the lease. */
@@ -143,7 +148,10 @@ function onError(job: Job, event: EventOf<'error'>, given: Given): Decision {
   const admitted = admit(job, event.from, given);
   if (admitted.kind !== 'running') return admitted;
   const closed = { ...admitted.job, closed: event.from };
-  return loseAttempt(closed, event.failure, event.mayRetry, given);
+  // What the attempt made may be bad only if the attempt itself failed, not what it stands on.
+  const isBad = ['never', 'attempt'].includes(FAILURES[event.failure.code].retry);
+  const lose = isBad ? loseAttempt : loseAndLook;
+  return lose(closed, event.failure, event.mayRetry, given);
 }
 
 /** Lets a call through to the running attempt that it belongs to, or says why not. */

@@ -16,6 +16,11 @@ export function retryDelay(n: number, random: number, policy: Policy): number {
   return Math.round(cap / 2 + (random * cap) / 2);
 }
 
+/** How long hand-over `n` without an answer (from 0) waits for its claim, ms. */
+export function doubtDelay(n: number, { unknown_ms, start_ms }: Policy): number {
+  return Math.min(Math.max(unknown_ms, start_ms / 3), unknown_ms * 2 ** n);
+}
+
 /**
  * When the object must wake next, epoch ms: the earliest of the job's own deadlines and of what its
  * outbox waits for. Null only when there is no job.
@@ -43,8 +48,9 @@ export function lookAt(job: Job, isOwing: boolean, policy: Policy, now: number):
 function deadlineOf(job: LiveJob, policy: Policy): number {
   switch (job.state) {
     case 'dispatching':
-    case 'adopting':
       return job.deadlineAt;
+    case 'adopting':
+      return job.lookUntil;
     case 'dispatched':
       return Math.min(job.startBy, askAt(job, policy), job.deadlineAt);
     case 'running': {

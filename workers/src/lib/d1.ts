@@ -117,13 +117,13 @@ export async function listPage(
 
 /**
  * Jobs that have not ended and of which nothing was heard for a while, those whose object was never
- * made among them. In no order, so that none can stand in the way of the others for ever.
+ * made first of all. Else in no order, so that none can stand in the way of the others for ever.
  */
 export async function quietJobs(db: D1Database, now: number): Promise<QuietRow[]> {
   const { results } = await db
     .prepare(
       `SELECT id, tenant, request_hash, request FROM export_jobs
-       WHERE completed_at IS NULL AND updated_at < ? ORDER BY random() LIMIT 100`,
+       WHERE completed_at IS NULL AND updated_at < ? ORDER BY request IS NULL, random() LIMIT 100`,
     )
     .bind(now - QUIET_MS)
     .all();

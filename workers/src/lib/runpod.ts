@@ -10,6 +10,10 @@ const RunReply = v.object({ id: v.pipe(v.string(), v.minLength(1), v.maxLength(2
 const StatusView = v.object({ status: v.string(), error: v.optional(v.unknown()) });
 export type StatusView = v.InferOutput<typeof StatusView>;
 
+/** What is wrong with the job itself stays wrong. */
+const WRONG_BODY = [400, 413, 422];
+const REFUSAL_PAUSE_MS = 30_000;
+
 const Count = v.optional(v.number(), 0);
 const Health = v.object({
   workers: v.object({
@@ -39,7 +43,9 @@ export async function runJob(
   await response.body?.cancel();
   throwIfBusy(response);
   if (response.status >= 500) throw new Error(`the provider answered ${response.status}`);
-  return null;
+  if (WRONG_BODY.includes(response.status)) return null;
+  // A key that is being changed, an endpoint that is new: right again some day, and surely not taken.
+  throw new RetryLater(`the provider answered ${response.status}`, REFUSAL_PAUSE_MS);
 }
 
 /** `POST /cancel`. A job that RunPod no longer knows, or that has ended, counts as cancelled. */

@@ -7,6 +7,11 @@ export function cleanText(text: string): string {
   return text.toWellFormed().replace(UNPRINTABLE, ' ').trim();
 }
 
+/** A text, such as an address, without the tokens in it. */
+export function withoutTokens(text: string): string {
+  return text.replace(/\bej1[\w.=-]*/g, '<token>');
+}
+
 /**
  * Makes an error text of a renderer fit for viewers: no addresses, paths or tokens (an encoder's
  * messages are full of them), and at most 300 characters.

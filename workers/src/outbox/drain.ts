@@ -69,10 +69,15 @@ async function attempt(item: OutboxItem, ports: OutboxPorts): Promise<void> {
       ports.report(item, 'parked', reason);
       return;
     }
-    const wait = error instanceof RetryLater ? error.afterMs : backoff(item.tries, ports.random());
-    ports.postpone(item, ports.now() + wait, reason);
+    ports.postpone(item, ports.now() + waitFor(error, item, ports.random()), reason);
     if (item.tries === 0) ports.report(item, 'failing', reason);
   }
+}
+
+/** What the other side asked for is a minimum: it may ask for the same again and again. */
+function waitFor(error: unknown, { tries }: OutboxItem, random: number): number {
+  if (!(error instanceof RetryLater)) return backoff(tries, random);
+  return Math.max(error.afterMs, Math.min(BACKOFF_CAP_MS, 1000 * 2 ** Math.min(tries, 10)));
 }
 
 function backoff(tries: number, random: number): number {

@@ -48,6 +48,15 @@ export async function perform(item: OutboxItem, context: EffectContext): Promise
   }
 }
 
+/** Asks a question that nobody owes: without an answer it is forgotten. Never rejects. */
+export async function askOnce(key: string, context: EffectContext): Promise<void> {
+  try {
+    await perform({ key, version: 0, tries: 0, interrupted: false }, context);
+  } catch (error) {
+    logError('the provider does not say', { job: context.job?.id, key, error: String(error) });
+  }
+}
+
 async function dispatchAttempt(
   attempt: number,
   interrupted: boolean,

@@ -6,6 +6,7 @@ import { NotConfigured, settingsOf } from '../lib/env.ts';
 import type { Env } from '../lib/env.ts';
 import { logError } from '../lib/log.ts';
 import { Refusal, json, refuse } from '../lib/respond.ts';
+import { withoutTokens } from '../lib/text.ts';
 import { callJob, jobStatus } from './callbacks.ts';
 import { cancelJob, createJob, listEvents, listJobs, retryJob, showJob } from './jobs.ts';
 import type { Ctx } from './context.ts';
@@ -56,7 +57,8 @@ app.notFound(() => refuse('not_found'));
 app.onError((error, c) => {
   if (error instanceof Refusal) return refuse(error.code, error.extra);
   if (error instanceof NotConfigured) return refuse('not_configured', { detail: error.message });
-  logError('unhandled', { path: c.req.path, error: error.stack });
+  // Some addresses carry secrets.
+  logError('unhandled', { path: withoutTokens(c.req.path), error: error.stack });
   return refuse('internal_error');
 });
 

@@ -25,7 +25,7 @@ export async function hearRunPod(c: Ctx): Promise<Response> {
   const proven = verifyToken(settings.SIGNING_KEYS, 'webhook', secret, Date.now());
   if (!proven || proven.j !== id) throw new Refusal('unauthorized');
   // Neither its type nor its shape is documented: what cannot be read is a hint all the same.
-  const hook = v.safeParse(Hook, await readText(c.req.raw));
+  const hook = v.safeParse(Hook, await readText(c.req.raw).catch(() => ''));
   await objectOf(c.env, id).hint(proven.a, hook.success ? hook.output.id : null);
   return json({ ok: true });
 }

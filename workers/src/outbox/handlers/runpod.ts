@@ -2,6 +2,7 @@ import type { RenderTicket, WaitReason } from '@export-jobs/protocol';
 import type { EventOf, ProviderStatus } from '../../job/events.ts';
 import type { Job } from '../../job/job.ts';
 import type { Settings } from '../../lib/env.ts';
+import { logError } from '../../lib/log.ts';
 import { jobStatus, runJob, workerCounts } from '../../lib/runpod.ts';
 import type { StatusView, WorkerCounts } from '../../lib/runpod.ts';
 import { signToken } from '../../lib/tokens.ts';
@@ -38,7 +39,8 @@ export async function dispatch(
     webhook: `${PUBLIC_URL}/api/hooks/runpod/${id}/${secret}`,
     policy: {
       executionTimeout: clamp(policy.attempt_ms),
-      ttl: clamp(policy.start_ms + policy.attempt_ms),
+      // In its queue a job may wait as long as it lives.
+      ttl: clamp(job.deadlineAt - job.updatedAt),
     },
   };
   const remoteId = await runJob(body, settings, signal);
@@ -57,9 +59,18 @@ export async function askProvider(
 ): Promise<EventOf<'provider_says'>> {
   const seen = await jobStatus(remoteId, settings, signal);
   const status = seen ? statusOf(seen) : 'unknown';
-  const counts =
-    isWaiting && status === 'queued' ? await workerCounts(settings, signal) : undefined;
-  return { type: 'provider_says', remoteId, status, waiting: counts ? reasonOf(counts) : null };
+  const waiting = isWaiting && status === 'queued' ? await whyWaiting(settings, signal) : null;
+  return { type: 'provider_says', remoteId, status, waiting };
+}
+
+/** Null also when it cannot be learned: it is told to people, and decides nothing. */
+async function whyWaiting(settings: Settings, signal: AbortSignal): Promise<WaitReason | null> {
+  try {
+    return reasonOf(await workerCounts(settings, signal));
+  } catch (error) {
+    logError('provider health', { error: String(error) });
+    return null;
+  }
 }
 
 /** An unknown word is no end: what RunPod calls its states has changed before. */
