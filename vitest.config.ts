@@ -24,7 +24,9 @@ export default defineConfig({
       {
         test: {
           name: 'node',
-          include: ['{protocol,client,renderer,workers,scripts,app,faults}/**/*.test.{ts,tsx}'],
+          include: [
+            '{protocol,client,renderer,workers,scripts,app,faults,conformance}/**/*.test.{ts,tsx}',
+          ],
           exclude: [
             '**/node_modules/**',
             '**/dist/**',
@@ -55,7 +57,7 @@ export default defineConfig({
       {
         test: { name: 'media', include: ['renderer/test/**/*.test.ts'], testTimeout: 60_000 },
       },
-      { test: { name: 'e2e', include: ['e2e/*.e2e.ts'], ...stack } },
+      { test: { name: 'e2e', include: ['{e2e,conformance}/*.e2e.ts'], ...stack } },
       { test: { name: 'browser', include: ['e2e/*.browser.ts'], ...stack } },
     ],
   },

@@ -18,7 +18,7 @@ let context: BrowserContext;
 beforeAll(async () => {
   folder = await temporaryFolder('browser');
   [stack, browser, film] = await Promise.all([
-    freshStack({ app: true, policy: { report_watched_ms: 300 } }),
+    freshStack({ app: true, policy: { report_watched_ms: 300, ask_ms: 500 } }),
     launchBrowser(),
     cutFilm(folder, { seconds: 20, width: 1280, height: 720 }),
   ]);
@@ -326,5 +326,20 @@ describe('the page for those who do not use a mouse or see it', () => {
       () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
     );
     expect(overflow).toBeLessThanOrEqual(0);
+  });
+});
+
+describe('a second export while the only renderer is at work', () => {
+  it('says that every renderer is busy, and begins by itself', async () => {
+    const first = await openTab(context, stack.url);
+    await startExport(first);
+    const second = await openTab(context, stack.url);
+    await startExport(second);
+    const doing = second.getByTestId('stage');
+    await second.getByText('Every renderer is busy: yours is in line').waitFor();
+    expect(await doing.getAttribute('data-stage')).toBe('waiting');
+    await first.getByTestId('cancel').click();
+    await until('it begins', async () => (await doing.getAttribute('data-stage')) === 'rendering');
+    await second.getByTestId('cancel').click();
   });
 });

@@ -13,6 +13,7 @@ const PACKAGES = [
   'app',
   'scripts',
   'e2e',
+  'conformance',
   'faults',
   'faults/worker',
   'bench',

@@ -166,7 +166,7 @@ export class World implements Stage {
     return answer;
   }
 
-  /** Notes a report that was taken, or may have been: a crash swallows the answer. */
+  /** Notes a report that was taken, also when a crash swallows the answer. */
   async #heard(said: Said, isOwner: boolean, ask: () => Promise<Answer>): Promise<Answer> {
     const { now } = this.clock;
     try {
@@ -174,7 +174,10 @@ export class World implements Stage {
       if (answer.ok && isOwner) this.ledger.reported(said, now);
       return answer;
     } catch (error) {
-      if (isOwner) this.ledger.reported(said, now);
+      const { body } = said.call;
+      const isTaken =
+        this.job?.state === 'running' && 'seq' in body && this.job.reportSeq === body.seq;
+      if (isOwner && isTaken) this.ledger.reported(said, now);
       throw error;
     }
   }

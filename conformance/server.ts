@@ -1,0 +1,230 @@
+// Responsible for the server's part towards a renderer, as PROTOCOL.md tells it: claim, source,
+// reports, output, end, and the epoch that fences. Must not judge what it hears.
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  ClaimBody,
+  CompleteBody,
+  ErrorBody,
+  OutputManifest,
+  ProgressBody,
+  type ClaimReply,
+  type RenderTicket,
+} from '@export-jobs/protocol';
+import * as v from 'valibot';
+import { outputKey } from './match.ts';
+import {
+  callOf,
+  FROM_LATER,
+  ok,
+  parse,
+  readAll,
+  refusal,
+  send,
+  type Answer,
+} from './server-http.ts';
+import { ServerScript, type ServerCall, type ServerFault } from './server-rules.ts';
+import type { Seen, Wire } from './wire.ts';
+
+/** Not 1, so that nobody passes who makes epochs up. */
+const FIRST_EPOCH = 7;
+const REPORT_MS = 200;
+
+const Manifest = v.pipe(v.string(), v.parseJson(), OutputManifest);
+const Epoch = v.looseObject({ epoch: v.number() });
+const BODIES = {
+  claim: ClaimBody,
+  progress: ProgressBody,
+  complete: CompleteBody,
+  error: ErrorBody,
+};
+
+export interface ServerSetup {
+  readonly source: Buffer;
+  readonly options: ClaimReply['options'];
+  readonly leaseMs: number;
+  readonly wire: Wire;
+}
+
+/** One job of one attempt, as its renderers see it. */
+export class ExportServer {
+  readonly script = new ServerScript();
+  readonly token = `ej1.k1.${randomBytes(24).toString('hex')}`;
+  /** The file that was stored last. */
+  stored: { readonly epoch: number; readonly size: number; readonly sha256: string } | undefined;
+  readonly #setup: ServerSetup;
+  readonly #etag: string;
+  readonly #http = createServer((request, response) => {
+    this.#serve(request, response).catch(() => response.destroy());
+  });
+  readonly #closing = new AbortController();
+  readonly #nonces: string[] = [];
+  #ended: { readonly call: ServerCall; readonly epoch: number } | undefined;
+  #url = '';
+
+  private constructor(setup: ServerSetup) {
+    this.#setup = setup;
+    this.#etag = createHash('md5').update(setup.source).digest('hex');
+  }
+
+  static async open(setup: ServerSetup): Promise<ExportServer> {
+    const server = new ExportServer(setup);
+    server.#http.listen(0, '127.0.0.1');
+    await once(server.#http, 'listening');
+    const address = server.#http.address();
+    server.#url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
+    return server;
+  }
+
+  get ticket(): RenderTicket {
+    const callback_url = `${this.#url}/api/jobs/a-job/do`;
+    const ticket = { v: 1, job_id: 'a-job', attempt: 1, callback_url, token: this.token } as const;
+    return { ...ticket, ...FROM_LATER };
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#http.closeAllConnections();
+    await new Promise((resolve) => this.#http.close(resolve));
+  }
+
+  get #epoch(): number {
+    return FIRST_EPOCH + this.#nonces.length - 1;
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { pathname, searchParams } = new URL(request.url ?? '/', this.#url);
+    const call = callOf(request.method, pathname);
+    const seen = this.#setup.wire.add({
+      side: 'server',
+      call: call ?? 'unknown',
+      method: request.method ?? '',
+      path: pathname,
+      query: Object.fromEntries(searchParams),
+      headers: this.#headersOf(request),
+    });
+    // Its caller may leave before it is answered.
+    response.once('close', () => (seen.status ??= 0));
+    const raw = await readAll(request);
+    seen.bytes = raw.length;
+    if (call !== 'output') seen.body = parse(raw);
+    const fault = call ? this.script.next(call) : {};
+    await sleep(fault.delayMs ?? 0, undefined, { signal: this.#closing.signal });
+    if (response.closed) return;
+    const answer = call ? this.#answer(call, seen, raw, fault) : refusal('not_found');
+    if (!answer) response.destroy();
+    else send(response, seen, answer, fault);
+  }
+
+  /** @returns undefined when the connection is cut instead. */
+  #answer(call: ServerCall, seen: Seen, raw: Buffer, fault: ServerFault): Answer | undefined {
+    if (fault.problem) return refusal(fault.problem);
+    if (fault.status) return { status: fault.status, headers: {}, body: undefined };
+    if (fault.drop === 'call') return undefined;
+    const answer =
+      seen.headers['authorization'] === 'ticket'
+        ? this.#carryOut(call, seen, raw)
+        : refusal('unauthorized');
+    return fault.drop === 'answer' ? undefined : answer;
+  }
+
+  #carryOut(call: ServerCall, seen: Seen, raw: Buffer): Answer {
+    if (call === 'source') return this.#sendSource(seen);
+    if (call === 'output') return this.#store(seen, raw);
+    if (seen.headers['content-type']?.split(';')[0] !== 'application/json') {
+      return refusal('unsupported_media_type');
+    }
+    if (!v.is(BODIES[call], seen.body)) return refusal('invalid_body');
+    return call === 'claim' ? this.#claim(v.parse(ClaimBody, seen.body)) : this.#hear(call, seen);
+  }
+
+  #claim({ nonce }: ClaimBody): Answer {
+    if (this.#ended) return refusal('job_finished');
+    if (!this.#nonces.includes(nonce)) this.#nonces.push(nonce);
+    const epoch = FIRST_EPOCH + this.#nonces.indexOf(nonce);
+    if (epoch < this.#epoch) return refusal('not_owner');
+    this.#setup.wire.gave(epoch);
+    const { source, options } = this.#setup;
+    return ok({
+      epoch,
+      ...this.#pace(),
+      options,
+      source: {
+        url: `${this.#url}/files/${epoch}/source`,
+        size: source.length,
+        etag: this.#etag,
+        filename: 'a "film" é.mp4',
+      },
+      output: {
+        url: `${this.#url}/files/${epoch}/output`,
+        key: outputKey(epoch),
+        content_type: `video/${options.container}`,
+      },
+    });
+  }
+
+  /** A report or an end: fenced by its epoch, and answered again as the first time. */
+  #hear(call: ServerCall, { body }: Seen): Answer {
+    const epoch = v.is(Epoch, body) ? body.epoch : 0;
+    if (this.#ended) {
+      const isRepeat = this.#ended.call === call && this.#ended.epoch === epoch;
+      return isRepeat ? ok({ retrying: false }) : refusal('job_finished');
+    }
+    if (epoch !== this.#epoch) return refusal('not_owner');
+    if (call === 'progress') return ok(this.#pace());
+    if (call === 'complete' && !this.#isStored(body, epoch)) return refusal('output_rejected');
+    this.#ended = { call, epoch };
+    return ok({ retrying: false });
+  }
+
+  #isStored(body: unknown, epoch: number): boolean {
+    const said = v.parse(CompleteBody, body);
+    const { stored } = this;
+    return (
+      stored?.epoch === epoch &&
+      said.output_video_key === outputKey(epoch) &&
+      said.manifest?.size === stored.size &&
+      said.manifest.sha256 === stored.sha256
+    );
+  }
+
+  #pace() {
+    return { lease_ms: this.#setup.leaseMs, next_report_ms: REPORT_MS };
+  }
+
+  #sendSource({ headers }: Seen): Answer {
+    const { source } = this.#setup;
+    const etag = `"${this.#etag}"`;
+    if (headers['if-match'] !== etag) return refusal('source_changed');
+    const from = Number(/^bytes=(\d+)-$/.exec(headers['range'] ?? '')?.[1] ?? 0);
+    const body = source.subarray(from);
+    const range = { 'content-range': `bytes ${from}-${source.length - 1}/${source.length}` };
+    const common = { etag, 'content-length': body.length, 'content-type': 'video/mp4' };
+    return headers['range']
+      ? { status: 206, headers: { ...common, ...range }, body }
+      : { status: 200, headers: common, body };
+  }
+
+  #store({ headers, path }: Seen, raw: Buffer): Answer {
+    const epoch = Number(path.split('/')[2]);
+    if (this.stored?.epoch === epoch) return refusal('output_exists');
+    if (headers['content-length'] === undefined) return refusal('length_required');
+    const manifest = v.safeParse(Manifest, headers['x-export-manifest']);
+    if (!manifest.success) return refusal('invalid_body');
+    const sha256 = createHash('sha256').update(raw).digest('hex');
+    const { output: said } = manifest;
+    if (said.sha256 !== sha256 || said.size !== raw.length) return refusal('upload_mismatch');
+    this.stored = { epoch, size: raw.length, sha256 };
+    return ok({});
+  }
+
+  #headersOf({ headers }: IncomingMessage): Record<string, string> {
+    const shown: Record<string, string> = {};
+    for (const [name, value] of Object.entries(headers)) shown[name] = String(value);
+    const given = headers.authorization;
+    const kind = given === `Bearer ${this.token}` ? 'ticket' : given ? 'wrong' : 'none';
+    return { ...shown, authorization: kind };
+  }
+}

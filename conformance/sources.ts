@@ -1,0 +1,32 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { locateFfmpeg } from '../renderer/src/ffmpeg/locate.ts';
+
+/** What a case can export. */
+export const SOURCES = ['film', 'long film', 'broken'] as const;
+export type Sources = Readonly<Record<(typeof SOURCES)[number], Buffer>>;
+
+/**
+ * Makes the sources in a folder: a film of half a second, one that takes far longer to render than
+ * any case lasts, and one that is no film.
+ * @throws when there is no ffmpeg.
+ */
+export async function makeSources(folder: string): Promise<Sources> {
+  const { tools } = await locateFfmpeg();
+  const film = async (name: string, seconds: number) => {
+    const file = path.join(folder, name);
+    const picture = `-f lavfi -i testsrc2=size=160x90:rate=25:duration=${seconds}`;
+    const sound = `-f lavfi -i sine=duration=${seconds}`;
+    const codecs = '-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac';
+    const args = `-v error -nostdin -y ${picture} ${sound} ${codecs}`.split(' ');
+    await promisify(execFile)(tools.ffmpeg, [...args, file]);
+    return await readFile(file);
+  };
+  return {
+    film: await film('film.mp4', 0.5),
+    'long film': await film('long.mp4', 60),
+    broken: Buffer.from('this is not a film\n'.repeat(100)),
+  };
+}
