@@ -112,12 +112,6 @@ export class Faults {
     return true;
   }
 
-  /** How long an outage lasts in all, ms. */
-  lengthOf(fault: Outage): number {
-    const outage = this.#outages.get(fault);
-    return outage ? Math.max(0, Math.min(outage.to, this.endAt) - outage.from) : 0;
-  }
-
   #count(fault: Fault): void {
     this.counts.set(fault, (this.counts.get(fault) ?? 0) + 1);
   }

@@ -193,6 +193,7 @@ function keepSweeping(world: World): void {
     if (skipped < SKIPS && faults.strikes('sweep skipped', 0.3)) return void (skipped += 1);
     skipped = 0;
     sweep(world.env, clock.now).catch((error: unknown) => {
+      world.sweepFailedAt = clock.now;
       if (!(error instanceof Dead)) world.note('sweep', String(error));
     });
   };

@@ -73,6 +73,8 @@ export class World implements Stage {
   job: Job | null = null;
   commits = 0;
   endedAt: number | null = null;
+  /** When a sweep last failed. */
+  sweepFailedAt = 0;
   /** Whether all that could happen has happened. */
   isSettled = false;
   violation: Violation | null = null;
