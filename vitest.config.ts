@@ -46,7 +46,7 @@ export default defineConfig({
         ],
         test: {
           name: 'workerd',
-          include: ['workers/test/**/*.test.ts'],
+          include: ['workers/test/**/*.test.ts', 'bench/lists/*.test.ts'],
           setupFiles: ['./workers/test/setup.ts'],
           testTimeout: 30_000,
         },
@@ -57,6 +57,7 @@ export default defineConfig({
       {
         test: { name: 'media', include: ['renderer/test/**/*.test.ts'], testTimeout: 60_000 },
       },
+      './bench/bill/vitest.config.ts',
       { test: { name: 'e2e', include: ['{e2e,conformance}/*.e2e.ts'], ...stack } },
       { test: { name: 'browser', include: ['e2e/*.browser.ts'], ...stack } },
     ],

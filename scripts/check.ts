@@ -17,6 +17,8 @@ const PACKAGES = [
   'faults',
   'faults/worker',
   'bench',
+  'bench/bill',
+  'bench/lists',
   'bench/naive',
 ];
 const module = (...parts: string[]) => inRoot('node_modules', ...parts);

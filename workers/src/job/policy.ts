@@ -35,8 +35,8 @@ export const Policy = v.strictObject({
   /** How often a renderer is asked to report when somebody watches, and when nobody does. */
   report_watched_ms: Ms(1000),
   report_unwatched_ms: Ms(5000),
-  /** How often progress alone reaches D1. */
-  mirror_progress_ms: Ms(10_000),
+  /** How often progress alone reaches D1; less often than the sweep takes for silence. */
+  mirror_progress_ms: Ms(60_000),
   retry_base_ms: Ms(2000),
   retry_cap_ms: Ms(300_000),
 });

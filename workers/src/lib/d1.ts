@@ -1,4 +1,4 @@
-import { ExportJob } from '@export-jobs/protocol';
+import { ExportJob, isTerminal } from '@export-jobs/protocol';
 import type { ListQuery } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import type { JobRequest } from '../job/job.ts';
@@ -93,16 +93,26 @@ export async function listPage(
   tenant: string,
   { status, limit, cursor }: ListQuery,
 ): Promise<{ data: ExportJob[]; next_cursor: string | null }> {
-  const from = cursor === undefined ? null : decodeCursor(cursor);
+  // Only what is asked for, in so many words: no index serves `? IS NULL OR status = ?`, and the partial
+  // ones serve only who says which part is meant.
+  const conditions = ['tenant = ?', 'rev > 0'];
+  const values: (string | number)[] = [tenant];
+  if (status !== undefined) {
+    conditions.push('status = ?', `completed_at IS ${isTerminal(status) ? 'NOT NULL' : 'NULL'}`);
+    values.push(status);
+  }
+  if (cursor !== undefined) {
+    const { createdAt, id } = decodeCursor(cursor);
+    conditions.push('(created_at, id) < (?, ?)');
+    values.push(createdAt, id);
+  }
   const { results } = await reachable(
     db
       .prepare(
-        `SELECT id, created_at, view FROM export_jobs
-         WHERE tenant = ?1 AND rev > 0 AND (?2 IS NULL OR status = ?2)
-           AND (?3 IS NULL OR (created_at, id) < (?3, ?4))
-         ORDER BY created_at DESC, id DESC LIMIT ?5`,
+        `SELECT id, created_at, view FROM export_jobs WHERE ${conditions.join(' AND ')}
+         ORDER BY created_at DESC, id DESC LIMIT ?`,
       )
-      .bind(tenant, status ?? null, from?.createdAt ?? null, from?.id ?? null, limit + 1)
+      .bind(...values, limit + 1)
       .all(),
   );
   const rows = v.parse(v.array(PageRow), results);

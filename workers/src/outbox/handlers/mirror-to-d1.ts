@@ -1,4 +1,5 @@
 import type { ExportJob } from '@export-jobs/protocol';
+import { isEnded } from '../../job/job.ts';
 import type { Job } from '../../job/job.ts';
 
 /**
@@ -11,6 +12,10 @@ export async function mirrorToD1(
   view: ExportJob,
   lookAt: number | null,
 ): Promise<void> {
+  // A column in SET costs a row for each index that it is in, though its value stays the same.
+  const atTheEnd = isEnded(job)
+    ? 'completed_at = excluded.completed_at, look_at = excluded.look_at,'
+    : '';
   await db
     .prepare(
       `INSERT INTO export_jobs (id, tenant, rev, status, progress, error, retry_count,
@@ -20,8 +25,7 @@ export async function mirrorToD1(
        ON CONFLICT (id) DO UPDATE SET rev = excluded.rev, status = excluded.status,
          progress = excluded.progress, error = excluded.error, retry_count = excluded.retry_count,
          output_video_key = excluded.output_video_key, updated_at = excluded.updated_at,
-         started_at = excluded.started_at, completed_at = excluded.completed_at,
-         look_at = excluded.look_at, request = NULL, view = excluded.view
+         started_at = excluded.started_at, ${atTheEnd} request = NULL, view = excluded.view
        WHERE excluded.rev > export_jobs.rev AND export_jobs.tenant = excluded.tenant`,
     )
     .bind(

@@ -1,0 +1,75 @@
+// Responsible for the pages whose cost is counted, and for one job's writes. What is counted is the
+// Worker's own code on D1 itself.
+import { ListQuery } from '@export-jobs/protocol';
+import * as v from 'valibot';
+import { jobIn, policy } from '../../workers/src/job/fixtures.ts';
+import { viewOf } from '../../workers/src/job/project.ts';
+import { insertIntent, listPage } from '../../workers/src/lib/d1.ts';
+import { mirrorToD1 } from '../../workers/src/outbox/handlers/mirror-to-d1.ts';
+import { counted, type Bill } from './counted.ts';
+
+export interface PageQuery {
+  readonly owner: string;
+  readonly limit: number;
+  readonly status?: ListQuery['status'];
+  /** How many jobs of this list lie before the page. */
+  readonly behind?: number;
+}
+
+/**
+ * Rows that a page may read beside those that it shows: one to know whether there is another page,
+ * and the row that the cursor names, at which the search begins.
+ */
+export const LOOK_AHEAD = 2;
+
+/** Reads one page as the Worker does. @returns how many jobs it shows, and D1's bill for it. */
+export async function countPage(db: D1Database, page: PageQuery): Promise<Bill & { jobs: number }> {
+  const { owner, limit, status, behind = 0 } = page;
+  const cursor = behind === 0 ? undefined : await cursorBehind(db, page, behind);
+  const query = v.parse(ListQuery, {
+    limit: String(limit),
+    ...(status && { status }),
+    ...(cursor && { cursor }),
+  });
+  const d1 = counted(db);
+  const { data } = await listPage(d1.db, owner, query);
+  const [bill, ...more] = d1.take();
+  if (!bill || more.length > 0) throw new Error('a page is one statement');
+  return { ...bill, jobs: data.length };
+}
+
+/** Made here, because walking to a deep page would take longer than all that is measured. */
+async function cursorBehind(
+  db: D1Database,
+  { owner, status }: PageQuery,
+  behind: number,
+): Promise<string> {
+  const row = await db
+    .prepare(
+      `SELECT created_at, id FROM export_jobs WHERE tenant = ?1 AND (?2 IS NULL OR status = ?2)
+       ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?3`,
+    )
+    .bind(owner, status ?? null, behind - 1)
+    .first();
+  const { created_at, id } = v.parse(v.object({ created_at: v.number(), id: v.string() }), row);
+  return btoa(`${created_at}.${id}`);
+}
+
+/** The life of a job that goes well, as D1 hears of it. */
+const LIFE = ['dispatching', 'dispatched', 'running', 'complete'] as const;
+
+/** Writes one job's whole life. @returns D1's bill for each write. */
+export async function countLife(db: D1Database): Promise<{ write: string; bill: Bill }[]> {
+  const d1 = counted(db);
+  const { id, tenant, requestHash } = jobIn('dispatching');
+  const request = jobIn('dispatching').request;
+  if (!request) throw new Error('the job of the fixtures has no request');
+  await insertIntent(d1.db, { id, tenant, requestHash, request }, policy.job_ms);
+  for (const state of LIFE) {
+    const job = jobIn(state);
+    const view = viewOf(job, policy, (key) => `/api/videos/${key}`);
+    await mirrorToD1(d1.db, job, view, state === 'complete' ? job.updatedAt : null);
+  }
+  const writes = ['intent', ...LIFE];
+  return d1.take().map((bill, i) => ({ write: writes[i] ?? '', bill }));
+}
