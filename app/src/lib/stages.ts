@@ -40,14 +40,27 @@ const WAITS: Readonly<Record<WaitReason, string>> = {
 
 /** One line on what happens now. `now` is epoch ms. */
 export function sentenceOf(job: ExportJob, now: number): string {
-  if (job.status === 'pending' && job.waiting_for === 'retry') {
-    const wait = (job.next_attempt_at ?? now) - now;
-    return wait > 1000 ? `Trying again in ${Math.ceil(wait / 1000)} s` : 'Trying again';
+  switch (job.status) {
+    case 'pending':
+      return waitOf(job, now);
+    case 'error':
+      return 'Failed';
+    case 'cancelled':
+      return 'Cancelled';
+    case 'processing':
+    case 'complete':
+      return nameOf(job);
   }
-  if (job.status === 'pending' && job.waiting_for === 'dispatch') return 'Handing the job over';
-  if (job.status === 'pending' && job.wait_reason) return WAITS[job.wait_reason];
-  if (job.status === 'error') return 'Failed';
-  if (job.status === 'cancelled') return 'Cancelled';
+}
+
+function waitOf(job: Extract<ExportJob, { status: 'pending' }>, now: number): string {
+  if (job.waiting_for === 'dispatch') return 'Handing the job over';
+  if (job.waiting_for === 'renderer') return job.wait_reason ? WAITS[job.wait_reason] : nameOf(job);
+  const wait = (job.next_attempt_at ?? now) - now;
+  return wait > 1000 ? `Trying again in ${Math.ceil(wait / 1000)} s` : 'Trying again';
+}
+
+function nameOf(job: ExportJob): string {
   return STEPS.find(({ id }) => id === stepOf(job))?.now ?? '';
 }
 
