@@ -1,5 +1,5 @@
-// `npm run check`: everything that can be said about the code without starting the stack, in well
-// under a minute. Stops at the first failure and shows what it printed.
+// `npm run check`: everything that can be said about the code without starting the stack, in a minute
+// or two. Stops at the first failure and shows what it printed.
 import { inRoot, ROOT } from './lib/paths.ts';
 import { runNode } from './lib/run.ts';
 import { paint } from './lib/terminal.ts';
