@@ -221,6 +221,20 @@ describe('a job that has ended', () => {
     expect(await lookAt(id)).toBeNull();
   });
 
+  it('is forgotten though the provider never took its stop: by then that is pointless (I22)', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { id } = await cancelledJob();
+    await runInDurableObject(stubOf(id), (_, { storage }) => {
+      storage.sql.exec(
+        "INSERT INTO outbox (key, version, due_at, tries) VALUES ('stop:x', 1, NULL, 9)",
+      );
+    });
+    later(7 * 24 * 60 * MINUTE + 30 * MINUTE);
+    await runDurableObjectAlarm(stubOf(id));
+    expect(provider.stopped).not.toContain('x');
+    await until(async () => (await lookAt(id)) === null);
+  });
+
   it('whose object is gone, though D1 was not told, is looked at once more and no longer', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const { id } = await cancelledJob();

@@ -93,6 +93,21 @@ describe('draining the outbox', () => {
     expect(rows.get('dispatch')?.due).toBe(7000);
   });
 
+  it('waits longer than that when the other side asks for little again and again', async () => {
+    const { rows, ports, clock } = outboxOf(['dispatch'], () =>
+      Promise.reject(new RetryLater('busy', 1000)),
+    );
+    const waits: number[] = [];
+    for (let i = 0; i < 8; i += 1) {
+      await drainOutbox(ports);
+      const due = rows.get('dispatch')?.due ?? 0;
+      waits.push(due - clock.now);
+      clock.now = due;
+    }
+    expect(waits.slice(0, 3)).toEqual([1000, 2000, 4000]);
+    expect(waits.at(-1)).toBe(60_000);
+  });
+
   it('parks an effect after very many failures, says so twice, and keeps it', async () => {
     const { rows, ports, clock, reports } = outboxOf(['mirror'], () =>
       Promise.reject(new Error('down')),
