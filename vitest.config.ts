@@ -1,19 +1,11 @@
 import path from 'node:path';
 import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin';
 import { defineConfig } from 'vitest/config';
+import { TEST_BINDINGS } from './workers/test/bindings.ts';
 
 const migrations = await readD1Migrations(path.join(import.meta.dirname, 'workers', 'migrations'));
 
-/** What the Worker is configured with inside the tests; the keys are worth nothing elsewhere. */
-const bindings = {
-  DEVELOPMENT: '1',
-  SIGNING_KEYS: `k1:${'0123456789abcdef'.repeat(4)}`,
-  ID_KEY: 'fedcba9876543210'.repeat(4),
-  PUBLIC_URL: 'https://export.example',
-  RUNPOD_ENDPOINT_URL: 'https://runpod.example/v2/ep',
-  RUNPOD_API_KEY: 'test-key',
-  TEST_MIGRATIONS: migrations,
-};
+const bindings = { ...TEST_BINDINGS, TEST_MIGRATIONS: migrations };
 
 /** Tests against the running stack: each file has one of its own, so one file at a time. */
 const stack = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false };

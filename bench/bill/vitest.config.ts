@@ -3,6 +3,7 @@ import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin';
 import * as v from 'valibot';
 import { defineConfig } from 'vitest/config';
 import { unstable_readConfig as readConfig } from 'wrangler';
+import { TEST_BINDINGS } from '../../workers/test/bindings.ts';
 
 const inRoot = (...parts: string[]) => path.join(import.meta.dirname, '..', '..', ...parts);
 const configPath = inRoot('workers', 'wrangler.jsonc');
@@ -19,14 +20,8 @@ const Config = v.object({
 const { observability } = v.parse(Config, readConfig({ config: configPath }));
 const isLogged = observability?.enabled === true && observability.logs?.invocation_logs !== false;
 
-/** The keys are worth nothing elsewhere. */
 const bindings = {
-  DEVELOPMENT: '1',
-  SIGNING_KEYS: `k1:${'0123456789abcdef'.repeat(4)}`,
-  ID_KEY: 'fedcba9876543210'.repeat(4),
-  PUBLIC_URL: 'https://export.example',
-  RUNPOD_ENDPOINT_URL: 'https://runpod.example/v2/ep',
-  RUNPOD_API_KEY: 'test-key',
+  ...TEST_BINDINGS,
   TEST_MIGRATIONS: await readD1Migrations(inRoot('workers', 'migrations')),
   NAIVE_MIGRATIONS: await readD1Migrations(inRoot('bench', 'naive', 'migrations')),
   INVOCATION_LOGS: isLogged ? '1' : '0',

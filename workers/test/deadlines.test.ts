@@ -14,11 +14,13 @@ import { jobIn } from '../src/job/fixtures.ts';
 import { mirrorToD1 } from '../src/outbox/handlers/mirror-to-d1.ts';
 import {
   FakeRenderer,
+  MINUTE,
   Viewer,
   call,
   createJob,
   evict,
   getJob,
+  later,
   playProvider,
   post,
   problemOf,
@@ -34,11 +36,6 @@ import {
 // Time is moved by hand; alarms are run as the platform would, also after the object was evicted.
 
 playProvider();
-const MINUTE = 60_000;
-
-function later(ms: number): void {
-  vi.setSystemTime(Date.now() + ms);
-}
 
 function armedAt(id: string): Promise<number | null> {
   return runInDurableObject(stubOf(id), (_, state) => state.storage.getAlarm());

@@ -140,6 +140,13 @@ export async function getJob(id: string): Promise<ExportJob> {
   return v.parse(JobReply, await (await call(`/api/jobs/${id}`)).json()).job;
 }
 
+export const MINUTE = 60_000;
+
+/** Moves time on, ms; `Date` must be faked. */
+export function later(ms: number): void {
+  vi.setSystemTime(Date.now() + ms);
+}
+
 /** Waits for a condition on what can be seen from outside. */
 export async function until<T>(look: () => T | Promise<T>): Promise<NonNullable<T>> {
   return vi.waitFor(

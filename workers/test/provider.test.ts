@@ -3,10 +3,12 @@ import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
 import {
   FakeRenderer,
+  MINUTE,
   call,
   createJob,
   evict,
   getJob,
+  later,
   playProvider,
   post,
   problemOf,
@@ -18,12 +20,7 @@ import {
 
 // What RunPod is told, what it tells, and what of that is believed.
 
-const MINUTE = 60_000;
 playProvider();
-
-function later(ms: number): void {
-  vi.setSystemTime(Date.now() + ms);
-}
 
 /** Lets time pass, and what it causes happen. */
 async function pass(id: string, ms: number): Promise<void> {

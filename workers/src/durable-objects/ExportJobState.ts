@@ -109,7 +109,7 @@ export class ExportJobState extends DurableObject {
 
   /**
    * Catches up with overdue deadlines; for the sweeper, should an alarm be lost. Returns when an
-   * ended job should be looked at again (epoch ms), or null when there is none.
+   * ended job should be looked at again, epoch ms; null when it has not ended or is forgotten.
    */
   wake(): number | null {
     this.#tick();
