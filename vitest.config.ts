@@ -17,7 +17,8 @@ export default defineConfig({
         test: {
           name: 'node',
           include: [
-            '{protocol,client,renderer,workers,scripts,app,faults,conformance}/**/*.test.{ts,tsx}',
+            '{protocol,client,cli,renderer,workers,scripts,app,faults,conformance}/**/*.test.{ts,tsx}',
+            'bench/{lib,load}/**/*.test.ts',
           ],
           exclude: [
             '**/node_modules/**',

@@ -33,11 +33,18 @@ export type Placeholder = (typeof PLACEHOLDERS)[number];
 
 const CALLS = {
   runpod: ['job-take', 'job-stop', 'job-done', 'job-progress', 'job-stream', 'ping'],
-  server: ['claim', 'progress', 'complete', 'error', 'source', 'output'],
+  server: ['claim', 'progress', 'complete', 'error', 'source', 'output', 'channel'],
+  notice: ['stop', 'pace'],
   process: ['start', 'signal', 'exit'],
 } as const;
 export type Side = keyof typeof CALLS;
-const CALL_NAMES = [...CALLS.runpod, ...CALLS.server, ...CALLS.process, 'unknown'] as const;
+const CALL_NAMES = [
+  ...CALLS.runpod,
+  ...CALLS.server,
+  ...CALLS.notice,
+  ...CALLS.process,
+  'unknown',
+] as const;
 
 export function isPlaceholder(value: string): value is Placeholder {
   return PLACEHOLDERS.some((known) => known === value);
@@ -58,9 +65,10 @@ const Fields = v.record(
 );
 
 const shape = {
-  side: v.optional(v.picklist(['runpod', 'server', 'process'])),
+  side: v.optional(v.picklist(['runpod', 'server', 'notice', 'process'])),
   call: v.optional(v.union([v.picklist(CALL_NAMES), v.array(v.picklist(CALL_NAMES))])),
   worker: v.optional(Worker),
+  via: v.optional(v.literal('socket')),
   method: v.optional(Text),
   path: v.optional(
     v.pipe(
@@ -106,6 +114,13 @@ const Expectations = v.pipe(
   }, '`after`, `before` and `if` must name the `as` of an expectation of this file'),
 );
 
+/** What the server may say unasked. */
+const Notice = v.variant('type', [
+  v.strictObject({ type: v.literal('stop'), code: Text }),
+  v.strictObject({ type: v.literal('pace'), lease_ms: Count, next_report_ms: Count }),
+]);
+export type Notice = v.InferOutput<typeof Notice>;
+
 const STATUSES = ['IN_QUEUE', 'IN_PROGRESS', 'COMPLETED', 'FAILED', 'CANCELLED'] as const;
 const Step = v.variant('do', [
   v.strictObject({ do: v.literal('start'), worker: Worker }),
@@ -122,6 +137,7 @@ const Step = v.variant('do', [
   v.strictObject({ do: v.literal('cancel') }),
   v.strictObject({ do: v.literal('runpod'), rules: Rules }),
   v.strictObject({ do: v.literal('server'), rules: ServerRules }),
+  v.strictObject({ do: v.literal('notice'), notice: Notice }),
 ]);
 export type Step = v.InferOutput<typeof Step>;
 
@@ -130,6 +146,7 @@ const Case = v.strictObject({
   why: Text,
   source: v.optional(v.picklist(SOURCES), 'film'),
   options: v.optional(ExportOptions, {}),
+  channel: v.optional(v.boolean(), false),
   leaseMs: v.optional(Millis, 45_000),
   runpodLeaseMs: v.optional(Millis, 40_000),
   steps: v.array(Step),

@@ -14,9 +14,13 @@ export interface Answer {
   readonly body: unknown;
 }
 
+/** What is called by plain HTTP: all but the dial of the socket. */
+export type HttpCall = Exclude<ServerCall, 'channel'>;
+const HTTP_CALLS = SERVER_CALLS.filter((call): call is HttpCall => call !== 'channel');
+
 /** Which call this is; undefined: none that there is. */
-export function callOf(method: string | undefined, path: string): ServerCall | undefined {
-  const call = SERVER_CALLS.find((known) => path.endsWith(`/${known}`));
+export function callOf(method: string | undefined, path: string): HttpCall | undefined {
+  const call = HTTP_CALLS.find((known) => path.endsWith(`/${known}`));
   const isFile = call === 'source' || call === 'output';
   const verb = call === 'source' ? 'GET' : call === 'output' ? 'PUT' : 'POST';
   const folder = isFile ? /^\/files\/\d+\/\w+$/ : /^\/api\/jobs\/a-job\/do\/\w+$/;

@@ -3,7 +3,16 @@
 import { PROBLEMS, type ProblemCode } from '@export-jobs/protocol';
 import * as v from 'valibot';
 
-export const SERVER_CALLS = ['claim', 'progress', 'complete', 'error', 'source', 'output'] as const;
+/** `channel` is the dial of the socket. */
+export const SERVER_CALLS = [
+  'claim',
+  'progress',
+  'complete',
+  'error',
+  'source',
+  'output',
+  'channel',
+] as const;
 export type ServerCall = (typeof SERVER_CALLS)[number];
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(1));

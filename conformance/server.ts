@@ -3,6 +3,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ClaimBody,
@@ -14,7 +15,9 @@ import {
   type RenderTicket,
 } from '@export-jobs/protocol';
 import * as v from 'valibot';
+import type { Notice } from './format.ts';
 import { outputKey } from './match.ts';
+import { ServerChannel } from './server-channel.ts';
 import {
   callOf,
   FROM_LATER,
@@ -24,8 +27,9 @@ import {
   refusal,
   send,
   type Answer,
+  type HttpCall,
 } from './server-http.ts';
-import { ServerScript, type ServerCall, type ServerFault } from './server-rules.ts';
+import { ServerScript, type ServerFault } from './server-rules.ts';
 import type { Seen, Wire } from './wire.ts';
 
 /** Not 1, so that nobody passes who makes epochs up. */
@@ -45,6 +49,8 @@ export interface ServerSetup {
   readonly source: Buffer;
   readonly options: ClaimReply['options'];
   readonly leaseMs: number;
+  /** Whether the claim's answer offers a socket. */
+  readonly channel: boolean;
   readonly wire: Wire;
 }
 
@@ -59,14 +65,25 @@ export class ExportServer {
   readonly #http = createServer((request, response) => {
     this.#serve(request, response).catch(() => response.destroy());
   });
+  readonly #channel: ServerChannel;
   readonly #closing = new AbortController();
   readonly #nonces: string[] = [];
-  #ended: { readonly call: ServerCall; readonly epoch: number } | undefined;
+  #ended: { readonly call: HttpCall; readonly epoch: number } | undefined;
   #url = '';
 
   private constructor(setup: ServerSetup) {
     this.#setup = setup;
     this.#etag = createHash('md5').update(setup.source).digest('hex');
+    this.#channel = new ServerChannel({
+      token: this.token,
+      wire: setup.wire,
+      script: this.script,
+      closing: this.#closing.signal,
+      answer: (call, seen, fault) => this.#answer(seen, fault, () => this.#hear(call, seen)),
+    });
+    this.#http.on('upgrade', (request, stream: Duplex) => {
+      this.#channel.dialled(request, stream).catch(() => stream.destroy());
+    });
   }
 
   static async open(setup: ServerSetup): Promise<ExportServer> {
@@ -84,8 +101,14 @@ export class ExportServer {
     return { ...ticket, ...FROM_LATER };
   }
 
+  /** Says this on every open socket. */
+  say(notice: Notice): void {
+    this.#channel.say(notice);
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#channel.close();
     this.#http.closeAllConnections();
     await new Promise((resolve) => this.#http.close(resolve));
   }
@@ -113,24 +136,24 @@ export class ExportServer {
     const fault = call ? this.script.next(call) : {};
     await sleep(fault.delayMs ?? 0, undefined, { signal: this.#closing.signal });
     if (response.closed) return;
-    const answer = call ? this.#answer(call, seen, raw, fault) : refusal('not_found');
+    const answer = call
+      ? this.#answer(seen, fault, () => this.#carryOut(call, seen, raw))
+      : refusal('not_found');
     if (!answer) response.destroy();
     else send(response, seen, answer, fault);
   }
 
   /** @returns undefined when the connection is cut instead. */
-  #answer(call: ServerCall, seen: Seen, raw: Buffer, fault: ServerFault): Answer | undefined {
+  #answer(seen: Seen, fault: ServerFault, carryOut: () => Answer): Answer | undefined {
     if (fault.problem) return refusal(fault.problem);
     if (fault.status) return { status: fault.status, headers: {}, body: undefined };
     if (fault.drop === 'call') return undefined;
     const answer =
-      seen.headers['authorization'] === 'ticket'
-        ? this.#carryOut(call, seen, raw)
-        : refusal('unauthorized');
+      seen.headers['authorization'] === 'ticket' ? carryOut() : refusal('unauthorized');
     return fault.drop === 'answer' ? undefined : answer;
   }
 
-  #carryOut(call: ServerCall, seen: Seen, raw: Buffer): Answer {
+  #carryOut(call: HttpCall, seen: Seen, raw: Buffer): Answer {
     if (call === 'source') return this.#sendSource(seen);
     if (call === 'output') return this.#store(seen, raw);
     if (seen.headers['content-type']?.split(';')[0] !== 'application/json') {
@@ -146,7 +169,7 @@ export class ExportServer {
     const epoch = FIRST_EPOCH + this.#nonces.indexOf(nonce);
     if (epoch < this.#epoch) return refusal('not_owner');
     this.#setup.wire.gave(epoch);
-    const { source, options } = this.#setup;
+    const { source, options, channel } = this.#setup;
     return ok({
       epoch,
       ...this.#pace(),
@@ -162,11 +185,12 @@ export class ExportServer {
         key: outputKey(epoch),
         content_type: `video/${options.container}`,
       },
+      ...(channel ? { channel: { url: ServerChannel.urlAt(this.#url), ...FROM_LATER } } : {}),
     });
   }
 
   /** A report or an end: fenced by its epoch, and answered again as the first time. */
-  #hear(call: ServerCall, { body }: Seen): Answer {
+  #hear(call: HttpCall, { body }: Seen): Answer {
     const epoch = v.is(Epoch, body) ? body.epoch : 0;
     if (this.#ended) {
       const isRepeat = this.#ended.call === call && this.#ended.epoch === epoch;

@@ -43,17 +43,18 @@ function describeCalls(calls: readonly Seen[]): string[] {
 }
 
 function describeCall(seen: Seen, from: number): string {
-  const { side, call, worker, method, path, query, headers, body, status, at } = seen;
+  const { side, call, worker, via, method, path, query, headers, body, status, at } = seen;
   const asked = new URLSearchParams(query).toString();
   const target = [method, asked ? `${path}?${asked}` : path].join(' ').trim();
   const parts = [
     `${String(at - from).padStart(6)} ms`,
     `${side} ${call}`,
     worker ?? '',
+    via ? `by ${via}` : '',
     target,
     headers['authorization'] === undefined ? '' : `authorization: ${headers['authorization']}`,
     body === undefined ? '' : cut(JSON.stringify(body)),
-    side === 'process' ? '' : `→ ${status ?? 'open'}`,
+    side === 'process' || side === 'notice' ? '' : `→ ${status ?? 'open'}`,
   ];
   return parts.filter(Boolean).join('  ');
 }

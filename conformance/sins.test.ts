@@ -14,14 +14,15 @@ const sources = {
   broken: Buffer.from('b'),
 };
 const always = await readAlways();
-const cases = (await readCases()).filter(({ name }) =>
-  ['plain-render', 'stop-by-runpod'].includes(name),
-);
+const cases = await readCases();
+const BY_POST = ['plain-render', 'stop-by-runpod'];
+const BY_SOCKET = ['socket-refused', 'socket-render', 'socket-stop'];
 
 const RAW_KEY = "every call to RunPod carries RunPod's key as it is";
 const HIDDEN_KEY = "RunPod's key is never shown to the server";
 const NOTHING_AFTER =
   'it reports nothing once it has said how it ended, but for what it gave up itself';
+const TICKET = "every callback carries the ticket's token as a bearer token";
 const CLAIM_FIRST = 'it says nothing to the server before it claims';
 
 let folder: string;
@@ -31,11 +32,13 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** @returns the sentences that do not hold, by case. */
-async function wrongs(sins: string): Promise<Record<string, string[]>> {
+async function wrongs(sins: string, names = BY_POST): Promise<Record<string, string[]>> {
   const command = [process.execPath, WORKER];
   const env = { SINS: sins };
   const verdicts = await Promise.all(
-    cases.map((test) => play(test, { command, env, sources, folder, always })),
+    cases
+      .filter(({ name }) => names.includes(name))
+      .map((test) => play(test, { command, env, sources, folder, always })),
   );
   return Object.fromEntries(
     verdicts.map(({ name, violations }) => [name, violations.map(({ that }) => that)]),
@@ -61,5 +64,19 @@ describe('the suite', { timeout: 60_000 }, () => {
     ],
   ])('names the sin of a worker that %s, and nothing else', async (sin, plain, stop) => {
     expect(await wrongs(sin)).toEqual({ 'plain-render': plain, 'stop-by-runpod': stop });
+  });
+
+  it.each<[sin: string, inRefused: string[], inRender: string[], inStop: string[]]>([
+    ['uses its socket', [], [], []],
+    ['stays with POST', [], [], []],
+    ['dials as nobody', [TICKET], [TICKET], [TICKET]],
+    ['does not stop', [], [], ['step 6 of the case: workless', 'nothing outlives it']],
+    ['reports after complete', [NOTHING_AFTER], [NOTHING_AFTER], []],
+  ])('is fair to a worker that is offered a socket and %s', async (sin, refused, render, stop) => {
+    expect(await wrongs(sin, BY_SOCKET)).toEqual({
+      'socket-refused': refused,
+      'socket-render': render,
+      'socket-stop': stop,
+    });
   });
 });

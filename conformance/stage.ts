@@ -67,6 +67,7 @@ export class Stage {
       source: setup.sources[test.source],
       options: test.options,
       leaseMs: test.leaseMs,
+      channel: test.channel,
       wire,
     });
     const folder = await mkdtemp(path.join(setup.folder, 'case-'));

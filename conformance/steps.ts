@@ -53,6 +53,8 @@ class Actor {
         return stage.runpod.script(step.rules);
       case 'server':
         return stage.server.script.set(step.rules);
+      case 'notice':
+        return stage.server.say(step.notice);
       case 'signal':
         return this.#signal(step);
       case 'wait':

@@ -7,6 +7,8 @@ export interface Seen {
   readonly side: Side;
   readonly call: string;
   readonly worker?: string | undefined;
+  /** Not there: by HTTP. */
+  readonly via?: 'socket';
   readonly method: string;
   /** Without the query. */
   readonly path: string;
@@ -34,6 +36,8 @@ const WORKER_CALLS = [
   'unknown',
 ];
 
+const NOTHING = { method: '', path: '', query: {}, headers: {} };
+
 /** The whole conversation of one case. */
 export class Wire {
   readonly #runpod: () => readonly TracedCall[];
@@ -52,7 +56,7 @@ export class Wire {
   }
 
   /** Adds something that came just now; what is learned of it later may be written into it. */
-  add(said: Pick<Seen, 'side' | 'call' | 'method' | 'path' | 'query' | 'headers'>): Seen {
+  add(said: Pick<Seen, 'side' | 'call' | 'via' | 'method' | 'path' | 'query' | 'headers'>): Seen {
     const seen = { bytes: 0, ...said, at: Date.now(), epoch: this.#epoch };
     this.#ours.push({ seen, after: this.#runpod().at(-1)?.seq ?? 0 });
     return seen;
@@ -60,9 +64,13 @@ export class Wire {
 
   /** Adds something that a process did. */
   note(call: 'start' | 'signal' | 'exit', worker: string, body: unknown): void {
-    const nothing = { method: '', path: '', query: {}, headers: {} };
-    const seen = this.add({ side: 'process', call, ...nothing });
+    const seen = this.add({ side: 'process', call, ...NOTHING });
     Object.assign(seen, { worker, body });
+  }
+
+  /** Adds something that the server said unasked. */
+  told(call: string, body: unknown): void {
+    this.add({ side: 'notice', call, ...NOTHING }).body = body;
   }
 
   /** Everything so far. */

@@ -8,7 +8,7 @@ const JOB: JobView = {
   id: 'a',
   status: 'complete',
   progress: 100,
-  seq: 9,
+  seq: 9000,
   attempt: 2,
   max_attempts: 3,
   output_video_key: 'out/a',
@@ -37,23 +37,36 @@ const GOOD: JobEvidence = {
   promised: PROMISED,
   status: { job: JOB, parked: [] },
   later: { job: { ...JOB, output_url: '/signed-again' }, parked: [] },
-  row: { id: 'a', rev: 9, status: 'complete', progress: 100, output_video_key: 'out/a' },
+  row: { id: 'a', rev: 9000, status: 'complete', progress: 100, output_video_key: 'out/a' },
   file: { problem: null, size: 5, sha256: 'x', frames: 36 },
 };
 
+/** A change of state, and a report after it. */
 const at = (seq: number, progress: number, attempt: number): Message => {
   const job = { ...JOB, status: 'processing', seq, progress, attempt };
-  return { type: 'progress', seq, progress, job };
+  return { type: 'status', status: 'processing', seq, progress, job };
 };
-const END: Message = { type: 'complete', seq: 9, job: JOB };
+const report = (seq: number, progress: number, attempt: number): Message => ({
+  type: 'progress',
+  seq,
+  progress,
+  attempt,
+});
+const END: Message = { type: 'complete', seq: 9000, job: JOB };
 
-const heard = (...messages: Message[]): Watched => ({
+const heard = (...messages: Message[]): Watched => overTwo(messages, []);
+
+/** Heard on one connection, and the rest on the next. */
+const overTwo = (first: Message[], second: Message[], resumes = true): Watched => ({
   jobId: 'a',
-  plan: { stays: [], awayMs: 0, resumes: true, returns: false },
-  heard: messages.map((message) => ({ connection: 0, message })),
+  plan: { stays: [], awayMs: 0, resumes, returns: false },
+  heard: [
+    ...first.map((message) => ({ connection: 0, message })),
+    ...second.map((message) => ({ connection: 1, message })),
+  ],
 });
 
-const WATCHED = heard(at(3, 0, 1), at(4, 60, 1), at(6, 10, 2), END);
+const WATCHED = heard(at(3000, 0, 1), report(3600, 60, 1), at(6000, 10, 2), END);
 
 function broken(evidence: Partial<Evidence>): string[] {
   const whole = {
@@ -62,7 +75,7 @@ function broken(evidence: Partial<Evidence>): string[] {
     encoders: [],
     promised: [PROMISED],
     completed: new Set(['a']),
-    changes: new Map([['a', [1, 2]]]),
+    changes: new Map([['a', [1000, 2000]]]),
   };
   return violationsIn({ ...whole, jobs: [GOOD], watched: [WATCHED], ...evidence }).map(
     ({ invariant }) => invariant,
@@ -76,6 +89,15 @@ describe('the verdict on a run', () => {
     expect(broken({})).toEqual([]);
   });
 
+  it.each([
+    ['an old report by a smaller number', [report(3400, 40, 1), END]],
+    ['the next change with less progress', [at(3600, 60, 1), at(4000, 10, 1), END]],
+  ])('lets a server that died forget what was only reported: %s', (_, after) => {
+    expect(broken({ watched: [overTwo([at(3000, 0, 1), report(3600, 60, 1)], after)] })).toEqual(
+      [],
+    );
+  });
+
   it.each<[string, Partial<Evidence>, string]>([
     ['the object knows no job', job({ status: null }), 'every accepted job ended in time'],
     [
@@ -85,7 +107,7 @@ describe('the verdict on a run', () => {
     ],
     [
       'a job changed after its end',
-      job({ later: { job: { ...JOB, seq: 10 }, parked: [] } }),
+      job({ later: { job: { ...JOB, seq: 10_000 }, parked: [] } }),
       'an ended job never changed',
     ],
     [
@@ -95,7 +117,7 @@ describe('the verdict on a run', () => {
     ],
     [
       'the row is behind',
-      job({ row: { ...JOB, rev: 8, progress: 100, output_video_key: 'out/a' } }),
+      job({ row: { ...JOB, rev: 8000, progress: 100, output_video_key: 'out/a' } }),
       'D1 says the same as the object',
     ],
     ['there is no row', job({ row: undefined }), 'D1 says the same as the object'],
@@ -120,7 +142,13 @@ describe('the verdict on a run', () => {
         ...job({
           status: { job: { ...JOB, status: 'cancelled' }, parked: [] },
           later: { job: { ...JOB, status: 'cancelled' }, parked: [] },
-          row: { id: 'a', rev: 9, status: 'cancelled', progress: 100, output_video_key: 'out/a' },
+          row: {
+            id: 'a',
+            rev: 9000,
+            status: 'cancelled',
+            progress: 100,
+            output_video_key: 'out/a',
+          },
         }),
         watched: [],
       },
@@ -128,7 +156,10 @@ describe('the verdict on a run', () => {
     ],
     [
       'a viewer that resumed missed a change',
-      { watched: [heard(at(3, 0, 1), at(7, 20, 2), END)], changes: new Map([['a', [1, 6, 9]]]) },
+      {
+        watched: [heard(at(3000, 0, 1), at(7000, 20, 2), END)],
+        changes: new Map([['a', [1000, 6000, 9000]]]),
+      },
       'viewers: one that resumes misses no change',
     ],
     [
@@ -154,25 +185,39 @@ describe('the verdict on a run', () => {
       { promised: [{ ...PROMISED, refusals: ['409'] }] },
       'nothing valid was refused',
     ],
-    ['seq fell', { watched: [heard(at(5, 0, 1), at(4, 1, 1), END)] }, 'viewers: seq never falls'],
+    [
+      'a number fell on one connection',
+      { watched: [heard(report(5200, 20, 1), report(5100, 20, 1), END)] },
+      'viewers: seq never falls',
+    ],
+    [
+      'a change fell behind after a crash',
+      { watched: [overTwo([at(5000, 1, 1)], [at(4000, 1, 1), END])] },
+      'viewers: seq never falls',
+    ],
     [
       'progress fell',
-      { watched: [heard(at(3, 60, 1), at(4, 10, 1), END)] },
+      { watched: [heard(at(3000, 60, 1), at(4000, 10, 1), END)] },
+      'viewers: progress never falls within an attempt',
+    ],
+    [
+      'progress that a viewer named was taken back',
+      { watched: [overTwo([report(3600, 60, 1)], [at(3600, 10, 1), END])] },
       'viewers: progress never falls within an attempt',
     ],
     [
       'progress came after the end',
-      { watched: [heard(at(3, 60, 2), END, at(10, 100, 2))] },
+      { watched: [heard(at(3000, 60, 2), END, at(10_000, 100, 2))] },
       'viewers: nothing after the end',
     ],
     [
       'a viewer never heard of the end',
-      { watched: [heard(at(3, 60, 2))] },
+      { watched: [heard(at(3000, 60, 2))] },
       'viewers: the end is heard, and the same',
     ],
     [
       'a viewer heard of another end',
-      { watched: [heard({ type: 'error', seq: 9, job: { ...JOB, status: 'error' } })] },
+      { watched: [heard({ type: 'error', seq: 9000, job: { ...JOB, status: 'error' } })] },
       'viewers: the end is heard, and the same',
     ],
     ['an effect is left', { outboxes: ['a: mirror'] }, 'nothing is left in an outbox'],

@@ -2,6 +2,7 @@
 import type { Promised } from './client.ts';
 import type { Row } from './disk.ts';
 import { announcesEnd, statusIn, type Heard, type Watched } from './viewer.ts';
+import { fallOfProgress, fallOfSeq, missed } from './stream.ts';
 import { isEnd, type JobView, type StatusReply } from './view.ts';
 
 /** What must hold, in the order of the table. */
@@ -158,8 +159,8 @@ function judgePromise({ plan, ids, refusals }: Promised): Violation[] {
 function judgeViewer({ heard, jobId, plan }: Watched, { jobs, changes }: Evidence): Violation[] {
   const job = jobs.find(({ id }) => id === jobId)?.status?.job;
   return found(jobId, [
-    ['viewers: seq never falls', fallOfSeq(heard)],
-    ['viewers: progress never falls within an attempt', fallOfProgress(heard)],
+    ['viewers: seq never falls', fallOfSeq(heard, plan.resumes)],
+    ['viewers: progress never falls within an attempt', fallOfProgress(heard, plan.resumes)],
     ['viewers: nothing after the end', afterEnd(heard)],
     ['viewers: the end is heard, and the same', otherEnd(heard, job)],
     [
@@ -174,44 +175,6 @@ function otherEnd(heard: readonly Heard[], job: JobView | undefined): string | n
   if (!end) return `not heard in ${heard.length} messages`;
   if (job === undefined || statusIn(end) === job.status) return null;
   return `heard ${statusIn(end)}, it was ${job.status}`;
-}
-
-/** What happened after the first thing that was heard, and was not. */
-function missed(heard: readonly Heard[], changes: readonly number[]): string | null {
-  const seen = new Set(heard.flatMap(({ message }) => message.seq ?? []));
-  const first = Math.min(...seen);
-  const gone = changes.filter((seq) => seq > first && !seen.has(seq));
-  return gone.length > 0 ? `seq ${gone.join(', ')}` : null;
-}
-
-function fallOfSeq(heard: readonly Heard[]): string | null {
-  let last = 0;
-  for (const { message } of heard) {
-    if (message.seq === undefined) continue;
-    if (message.seq < last) return `${message.seq} after ${last}`;
-    last = message.seq;
-  }
-  return null;
-}
-
-/**
- * A server that does not name the attempt gets the benefit of the doubt: a new connection, or a
- * status that is pending, may be another attempt.
- */
-function fallOfProgress(heard: readonly Heard[]): string | null {
-  let last = { line: '', progress: 0 };
-  let restarts = 0;
-  for (const { connection, message } of heard) {
-    if (message.job === undefined && message.status === 'pending') restarts += 1;
-    const line = message.job ? `attempt ${message.job.attempt}` : `${connection}/${restarts}`;
-    const progress = message.progress ?? message.job?.progress;
-    if (typeof progress !== 'number') continue;
-    if (line === last.line && progress < last.progress) {
-      return `${progress} after ${last.progress}, ${line}`;
-    }
-    last = { line, progress };
-  }
-  return null;
 }
 
 /** What speaks of anything but the end once the end was heard. */

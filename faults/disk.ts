@@ -1,8 +1,9 @@
-// Responsible for what lies on disk, read past the Worker: the rows of D1, and what is left in the
-// outbox of each object. Reading wakes nothing, so it can wait for what must come by itself.
+// Responsible for what lies on disk, read past the Worker: the rows of D1, and what each object keeps.
+// Reading wakes nothing, so it can wait for what must come by itself.
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { deserialize } from 'node:v8';
 import * as v from 'valibot';
 
 const Row = v.looseObject({
@@ -15,7 +16,21 @@ const Row = v.looseObject({
 });
 export type Row = v.InferOutput<typeof Row>;
 
-const Change = v.looseObject({ id: v.string(), seq: v.number() });
+/** What the object of a job keeps under its one key, as far as it is looked at. */
+const Kept = v.looseObject({
+  job: v.looseObject({ id: v.string() }),
+  log: v.array(v.looseObject({ seq: v.number() })),
+  outbox: v.array(
+    v.looseObject({
+      key: v.string(),
+      due: v.nullable(v.number()),
+      tries: v.number(),
+      running: v.boolean(),
+    }),
+  ),
+});
+type Kept = v.InferOutput<typeof Kept>;
+const Stored = v.looseObject({ value: v.instance(Uint8Array) });
 
 /** The rows of D1. @throws when the database cannot be read just now. */
 export function rowsOf(dataDir: string): Row[] {
@@ -26,27 +41,31 @@ export function rowsOf(dataDir: string): Row[] {
   return [];
 }
 
-/** What is left in the outboxes of all objects, as `job: effect`. */
+/**
+ * What is left in the outboxes of all objects, as `job: effect`. An effect that was started once and of
+ * which nothing was written since is none: that it is done is written with the next change, if ever.
+ */
 export function leftInOutboxes(dataDir: string): string[] {
-  return databases(path.join(dataDir, 'state', 'v3', 'do')).flatMap((file) => {
-    const sql = `SELECT json_extract(job.body, '$.id') AS id, outbox.key AS key FROM job, outbox`;
-    const rows = v.parse(
-      v.array(v.looseObject({ id: v.nullable(v.string()), key: v.string() })),
-      select(file, 'outbox', sql) ?? [],
-    );
-    return rows.map(({ id, key }) => `${id}: ${key}`);
-  });
+  return keptIn(dataDir).flatMap(({ job, outbox }) =>
+    outbox
+      .filter(({ due, tries, running }) => due === null || tries > 0 || !running)
+      .map(({ key }) => `${job.id}: ${key}`),
+  );
 }
 
 /** The numbers of all changes of state of each job, progress aside, by job. */
 export function changesByJob(dataDir: string): Map<string, number[]> {
-  const found = new Map<string, number[]>();
-  for (const file of databases(path.join(dataDir, 'state', 'v3', 'do'))) {
-    const sql = `SELECT json_extract(job.body, '$.id') AS id, events.seq AS seq FROM job, events`;
-    const rows = v.parse(v.array(Change), select(file, 'events', sql) ?? []);
-    for (const { id, seq } of rows) found.set(id, [...(found.get(id) ?? []), seq]);
-  }
-  return found;
+  return new Map(keptIn(dataDir).map(({ job, log }) => [job.id, log.map(({ seq }) => seq)]));
+}
+
+/** What each object of ours keeps: JSON, as one value of its key-value store, which is SQLite too. */
+function keptIn(dataDir: string): Kept[] {
+  return databases(path.join(dataDir, 'state', 'v3', 'do')).flatMap((file) => {
+    const rows = select(file, '_cf_KV', `SELECT value FROM _cf_KV WHERE key = 'job'`) ?? [];
+    return v
+      .parse(v.array(Stored), rows)
+      .map(({ value }) => v.parse(v.pipe(v.string(), v.parseJson(), Kept), deserialize(value)));
+  });
 }
 
 function databases(folder: string): string[] {

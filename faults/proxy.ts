@@ -10,6 +10,7 @@ import {
 import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { FrameReader } from './frames.ts';
 import type { CallFault, FaultRate, Link } from './plan.ts';
 import type { Random } from './random.ts';
 import type { Tally } from './tally.ts';
@@ -37,6 +38,8 @@ export interface ProxyOptions {
   readonly tally: Tally;
   /** Gets every answer of the server, also those that never reach the caller. */
   readonly onReply?: (method: string, path: string, status: number) => void;
+  /** Gets every text on a WebSocket, also those that never arrive. */
+  readonly onText?: (path: string, from: 'caller' | 'server', text: string) => void;
 }
 
 /** A proxy on 127.0.0.1 in front of one server. */
@@ -248,15 +251,37 @@ export class ChaosProxy {
     upstream.once('connect', () => {
       upstream.write(`${request.method} ${request.url} HTTP/1.1\r\n`);
       for (let n = 0; n < request.rawHeaders.length; n += 2) {
+        // Without extensions it can be read along.
+        if (/^sec-websocket-extensions$/i.test(request.rawHeaders[n] ?? '')) continue;
         upstream.write(`${request.rawHeaders[n]}: ${request.rawHeaders[n + 1]}\r\n`);
       }
       upstream.write('\r\n');
       upstream.write(head);
+      this.#readAlong(request.url ?? '', socket, upstream);
       socket.pipe(upstream).pipe(socket);
     });
     socket.once('close', () => upstream.destroy());
     upstream.once('close', () => socket.destroy());
     if (fault !== null) this.#disturb(socket, upstream);
+  }
+
+  #readAlong(path: string, socket: Duplex, upstream: Duplex): void {
+    const { onText } = this.#options;
+    if (!onText) return;
+    const said = new FrameReader((text) => onText(path, 'caller', text));
+    const heard = new FrameReader((text) => onText(path, 'server', text));
+    socket.on('data', (chunk: Buffer) => said.push(chunk));
+    // What comes before the first frame is the answer to the upgrade.
+    let head: string | null = '';
+    upstream.on('data', (chunk: Buffer) => {
+      if (head === null) return heard.push(chunk);
+      head += chunk.toString('latin1');
+      const end = head.indexOf('\r\n\r\n');
+      if (end < 0) return undefined;
+      heard.push(Buffer.from(head.slice(end + 4), 'latin1'));
+      head = null;
+      return undefined;
+    });
   }
 
   /** A socket that was let through goes wrong later: it stands still for a while, then it is cut. */

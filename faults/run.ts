@@ -15,6 +15,7 @@ import type { Sources } from './sources.ts';
 import { StoreFaults } from './stores.ts';
 import type { System } from './systems.ts';
 import { Tally } from './tally.ts';
+import { Frame, parsed } from './view.ts';
 import { watch, type Watched } from './viewer.ts';
 import { encodersLeft, lookAtJobs, RowWatcher } from './witness.ts';
 
@@ -108,9 +109,9 @@ async function build(
   });
   undo.push(() => stores.close());
   const completed = new Set<string>();
-  const onReply = noteCompletes(completed);
+  const notes = { onReply: noteCompletes(completed), onText: noteFramedCompletes(completed) };
   const proxy = async (link: Link) => {
-    const options = { link, faults: plan.links[link], random: random.fork(link), tally, onReply };
+    const options = { link, faults: plan.links[link], random: random.fork(link), tally, ...notes };
     const made = await ChaosProxy.start(options);
     undo.push(() => made.close());
     return made;
@@ -148,6 +149,20 @@ function noteCompletes(completed: Set<string>) {
   return (method: string, url: string, status: number) => {
     const [, id] = /^\/api\/jobs\/([^/]+)\/do\/complete$/.exec(url) ?? [];
     if (method === 'POST' && status === 200 && id) completed.add(id);
+  };
+}
+
+/** The same for renderers that say so on a socket; only theirs has acknowledgements. */
+function noteFramedCompletes(completed: Set<string>) {
+  const said = new Map<string, Set<number>>();
+  return (url: string, from: 'caller' | 'server', text: string) => {
+    const [, id] = /^\/api\/jobs\/([^/]+)\/renderer/.exec(url) ?? [];
+    const frame = parsed(Frame, text);
+    if (!id || !frame) return;
+    const seqs = said.get(url) ?? new Set();
+    said.set(url, seqs);
+    if (from === 'caller' && frame.type === 'complete') seqs.add(frame.seq);
+    if (from === 'server' && frame.type === 'ack' && seqs.has(frame.seq)) completed.add(id);
   };
 }
 

@@ -16,14 +16,16 @@ const SETTLE_MS = 210_000;
 /** Times short enough that everything that time heals can be seen to heal within a run. */
 const POLICY = {
   lease_ms: 4000,
+  connected_ms: 12_000,
   retry_base_ms: 300,
   retry_cap_ms: 3000,
   report_watched_ms: 200,
   report_unwatched_ms: 400,
-  mirror_progress_ms: 500,
+  report_posted_ms: 400,
   start_ms: 45_000,
   unknown_ms: 5000,
   ask_ms: 3000,
+  ask_cap_ms: 6000,
   attempt_ms: 40_000,
   job_ms: 240_000,
 };

@@ -38,10 +38,15 @@ export const Message = v.looseObject({
   status: v.optional(v.string()),
   progress: v.nullish(v.number()),
   seq: v.optional(v.number()),
+  /** Of a report, which has no job with it. */
+  attempt: v.optional(v.number()),
   output_url: v.optional(v.string()),
   job: v.optional(JobView),
 });
 export type Message = v.InferOutput<typeof Message>;
+
+/** What a renderer's socket carries: a call, or the answer that names it. */
+export const Frame = v.looseObject({ type: v.string(), seq: v.number() });
 
 export function isEnd(status: string): boolean {
   return ENDS.includes(status);

@@ -10,6 +10,7 @@ const PACKAGES = [
   'workers/simulation',
   'renderer',
   'client',
+  'cli',
   'app',
   'scripts',
   'e2e',
@@ -19,6 +20,8 @@ const PACKAGES = [
   'bench',
   'bench/bill',
   'bench/lists',
+  'bench/load',
+  'bench/load/workers',
   'bench/naive',
 ];
 const module = (...parts: string[]) => inRoot('node_modules', ...parts);

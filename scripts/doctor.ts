@@ -7,7 +7,8 @@ import { holderOf, DEFAULT_DATA_DIR } from './lib/data-dir.ts';
 import { inRoot, ROOT } from './lib/paths.ts';
 import { isPortFree } from './lib/port.ts';
 import { run, runNode } from './lib/run.ts';
-import { formatBytes, paint } from './lib/terminal.ts';
+import { formatBytes } from '../cli/src/text.ts';
+import { paint } from './lib/terminal.ts';
 import { WRANGLER, WRANGLER_ENV } from './lib/wrangler.ts';
 import { DEFAULT_PORT } from './stack.ts';
 

@@ -3,6 +3,7 @@
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
+import { REGRESSIONS } from '../workers/simulation/regressions.ts';
 import { runWorlds, seedsFrom } from '../workers/simulation/run-worlds.ts';
 import { MUTANTS } from './lib/mutants.ts';
 import type { Edit, Mutant } from './lib/mutant.ts';
@@ -12,10 +13,19 @@ import { paint } from './lib/terminal.ts';
 import { report, UserError } from './lib/user-error.ts';
 
 const WORLDS = 1500;
+/** What was found once is looked at first. */
+const SEEDS = [...REGRESSIONS.map(({ seed }) => seed), ...seedsFrom(0, WORLDS)];
 /** A mutant that takes longer hangs, which is noticed too, ms. */
 const PATIENCE_MS = 180_000;
-/** What the Worker's unit tests and the simulation need of the tree. */
-const PARTS = ['workers', 'protocol', 'package.json', 'tsconfig.base.json', 'vitest.config.ts'];
+/** What the Worker's unit tests and the simulation need of the tree; `bench` has a project of Vitest. */
+const PARTS = [
+  'workers',
+  'protocol',
+  'bench',
+  'package.json',
+  'tsconfig.base.json',
+  'vitest.config.ts',
+];
 
 interface Outcome {
   readonly mutant: Mutant;
@@ -88,7 +98,7 @@ async function whoNotices(copy: string): Promise<string | null> {
   const signal = AbortSignal.timeout(PATIENCE_MS);
   const home = path.join(copy, 'workers', 'simulation');
   try {
-    const { summary } = await runWorlds(seedsFrom(0, WORLDS), { hasty: true, home, signal });
+    const { summary } = await runWorlds(SEEDS, { hasty: true, home, signal });
     const [violation] = summary.violations;
     if (violation) {
       const { seed, invariant, detail } = violation;

@@ -97,7 +97,8 @@ function countEvent(name: string): void {
   // The docs name only messages; a close wakes the object just as well, so it is taken for one.
   const isMessage = name.startsWith('webSocket');
   tally.add('objectRequests', name, isMessage ? 1 / MESSAGES_PER_REQUEST : 1);
-  tally.add('objectMs', 'events', ASSUMED_MS.event);
+  const ms = name === 'webSocketMessage' ? ASSUMED_MS.message : ASSUMED_MS.event;
+  tally.add('objectMs', isMessage ? 'messages' : 'events', ms);
   if (tally.isLogged) tally.add('logEvents', 'events of the object');
 }
 
@@ -169,21 +170,37 @@ function meterCursor<C extends { rowsRead: number; rowsWritten: number }>(
 }
 
 function meterDatabase(db: D1Database, place: Place): D1Database {
-  const ran = async <T extends D1Result>(query: string, result: Promise<T>): Promise<T> => {
-    if (place === 'object') tally.add('objectMs', 'waiting for D1', ASSUMED_MS.d1);
-    const { meta } = await result;
+  const count = (query: string, { meta }: D1Result) => {
     tally.add('d1RowsWritten', `${place}: ${causeOf(query)}`, meta.rows_written);
     tally.add('d1RowsRead', `${place}: ${causeOf(query)}`, meta.rows_read);
+  };
+  const wait = () => {
+    if (place === 'object') tally.add('objectMs', 'waiting for D1', ASSUMED_MS.d1);
+  };
+  const ran = async <T extends D1Result>(query: string, result: Promise<T>): Promise<T> => {
+    wait();
+    count(query, await result);
     return result;
   };
-  const statement = (query: string, real: D1PreparedStatement): D1PreparedStatement =>
-    wrapped(real, {
+  const reals = new WeakMap<D1PreparedStatement, { query: string; real: D1PreparedStatement }>();
+  const statement = (query: string, real: D1PreparedStatement): D1PreparedStatement => {
+    const metered = wrapped(real, {
       bind: (...values: unknown[]) => statement(query, real.bind(...values)),
       run: () => ran(query, real.run()),
       all: () => ran(query, real.all()),
       first: async () => (await ran(query, real.all())).results[0] ?? null,
     });
-  return wrapped(db, { prepare: (query: string) => statement(query, db.prepare(query)) });
+    reals.set(metered, { query, real });
+    return metered;
+  };
+  const batch = async (statements: readonly D1PreparedStatement[]) => {
+    wait();
+    const known = statements.flatMap((metered) => reals.get(metered) ?? []);
+    const results = await db.batch(known.map(({ real }) => real));
+    for (const [i, result] of results.entries()) count(known[i]?.query ?? '', result);
+    return results;
+  };
+  return wrapped(db, { batch, prepare: (query: string) => statement(query, db.prepare(query)) });
 }
 
 function meterBucket(bucket: R2Bucket, place: Place): R2Bucket {

@@ -8,6 +8,8 @@ export interface Profile {
   readonly viewers: number;
   /** Attempts that fail before one wins. */
   readonly failures: number;
+  /** Its renderer cannot open its socket, and calls by POST. */
+  readonly posts?: true;
 }
 
 export const PROFILE_NAMES = [
@@ -17,6 +19,7 @@ export const PROFILE_NAMES = [
   'short',
   'retried',
   'queued',
+  'posted',
 ] as const;
 export type ProfileName = (typeof PROFILE_NAMES)[number];
 
@@ -30,4 +33,5 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
   short: { ...standard, renderMs: 20_000 },
   retried: { ...standard, failures: 2 },
   queued: { ...standard, renderMs: 20_000, queueMs: 10 * MINUTE },
+  posted: { ...standard, posts: true },
 };

@@ -6,6 +6,7 @@ import type { TestCase } from 'vitest/node';
 import { FLOOR, FLOOR_WITH_FILES } from './budget.ts';
 import { PRICES, UNITS, dollars } from './prices.ts';
 import type { Counts, Unit } from './prices.ts';
+import { ASSUMED_MS } from './tally.ts';
 
 const LABELS: Readonly<Record<Unit, string>> = {
   workerRequests: 'requests',
@@ -20,6 +21,8 @@ const LABELS: Readonly<Record<Unit, string>> = {
   r2ClassB: 'R2 B',
   logEvents: 'logs',
 };
+type Bill = NonNullable<ReturnType<TestCase['meta']>['bill']>;
+
 /** Causes that cost less than this are not listed, dollars for a million jobs. */
 const LEAST = 0.3;
 
@@ -37,6 +40,12 @@ for (const test of cases) {
   const { bill } = test.meta();
   if (bill) console.log(line(`${test.ok() ? ' ' : '✗'} ${bill.label}`, bill.counts));
 }
+for (const test of cases) {
+  const { bill } = test.meta();
+  if (bill?.label.startsWith('standard')) {
+    console.log(line(`  ${bill.label}, without its upload`, withoutUpload(bill)));
+  }
+}
 console.log(line('  the least with its files', FLOOR_WITH_FILES));
 console.log(line('  the least that is imaginable', FLOOR));
 
@@ -46,6 +55,19 @@ if (standard) {
   for (const [label, n, cost] of costs(standard.causes)) {
     console.log(row(label, [String(n), cost.toFixed(2)]));
   }
+}
+
+/** The same job without what bringing its input up has cost: one upload can serve many exports. */
+function withoutUpload({ counts, causes }: Bill): Counts {
+  const of = (unit: Unit, pattern: RegExp) =>
+    Object.entries(causes[unit]).reduce((n, [cause, m]) => (pattern.test(cause) ? n + m : n), 0);
+  const requests = of('workerRequests', /^(POST|PUT) \/api\/uploads/);
+  return {
+    ...counts,
+    workerRequests: counts.workerRequests - requests,
+    workerCpuMs: counts.workerCpuMs - requests * ASSUMED_MS.workerCpu,
+    r2ClassA: counts.r2ClassA - of('r2ClassA', / put (in|uploads)\//),
+  };
 }
 
 function costs(causes: Readonly<Record<Unit, Record<string, number>>>) {

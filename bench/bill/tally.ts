@@ -9,8 +9,9 @@ import type { Counts, Unit } from './prices.ts';
 export const ASSUMED_MS = {
   /** CPU of one request of the Worker. */
   workerCpu: 1,
-  /** An object at work on one event, without what it waits for. */
+  /** An object at work on one event, without what it waits for; a message takes a tenth of that CPU. */
   event: 3,
+  message: 1,
   /** An object that waits for one statement of D1, one operation of R2, one call of RunPod. */
   d1: 17,
   r2: 50,

@@ -1,5 +1,8 @@
 // The real Worker and the real object, and the naive sketch of both, on a meter.
-import real, { ExportJobState as RealObject } from '../../workers/src/index.ts';
+import real, {
+  ExportFeed as RealFeed,
+  ExportJobState as RealObject,
+} from '../../workers/src/index.ts';
 import type { Env } from '../../workers/src/lib/env.ts';
 import type { Env as NaiveEnv } from '../naive/src/types.ts';
 import naive, { ExportJobState as NaiveObject } from '../naive/src/worker.ts';
@@ -14,6 +17,13 @@ export class ExportJobState extends RealObject {
   }
 }
 
+/** Nobody watches the feeds here, so all that they do is to be told. */
+export class ExportFeed extends RealFeed {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, meterEnv(env, 'object'));
+  }
+}
+
 export class NaiveJobState extends NaiveObject {
   constructor(ctx: DurableObjectState, env: Env) {
     super(meterState(ctx), meterEnv(naiveEnv(env), 'object'));
@@ -21,6 +31,7 @@ export class NaiveJobState extends NaiveObject {
 }
 
 meterEntrances(ExportJobState.prototype, RealObject.prototype);
+meterEntrances(ExportFeed.prototype, RealFeed.prototype);
 meterEntrances(NaiveJobState.prototype, NaiveObject.prototype);
 meterTimers();
 

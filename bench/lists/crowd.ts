@@ -1,6 +1,6 @@
 // Responsible for a database full of jobs, as their objects would have written them. Everything is
 // computed from a job's number, so that two fills are the same.
-import { jobIn, policy } from '../../workers/src/job/fixtures.ts';
+import { jobIn, lens } from '../../workers/src/job/fixtures.ts';
 import type { JobState } from '../../workers/src/job/job.ts';
 import { viewOf } from '../../workers/src/job/project.ts';
 
@@ -39,9 +39,18 @@ const FILL = `
   INSERT INTO export_jobs (id, tenant, rev, status, progress, created_at, updated_at, completed_at,
     look_at, deadline_at, request_hash, view)
   SELECT id, tenant, view ->> 'seq', view ->> 'status', view ->> 'progress', created_at, created_at,
-    view ->> 'completed_at', view ->> 'completed_at', created_at + 21600000, id,
+    view ->> 'completed_at', iif(view ->> 'completed_at', NULL, created_at + 900000),
+    created_at + 21600000, id,
     json_set(view, '$.id', id, '$.created_at', created_at)
   FROM jobs`;
+
+/** Every job has one of these; the second is that of one job in a hundred. */
+export const TAGS = ['campaign', 'launch'] as const;
+const LABEL = `
+  INSERT INTO export_job_tags (tenant, tag, created_at, id)
+  SELECT tenant, iif(rev % 100 = 0, ?1, ?2), created_at, id FROM (
+    SELECT tenant, created_at, id, row_number() OVER (ORDER BY tenant, created_at, id) AS rev FROM export_jobs
+  )`;
 
 const STATES = ['complete', 'failed', 'cancelled', 'running', 'dispatched'] as const;
 
@@ -55,8 +64,9 @@ export async function fill(db: D1Database, { jobs, owners }: Crowd): Promise<voi
       .bind(from, to, jobs, owners, FIRST_AT, ...views)
       .run();
   }
+  await db.prepare(LABEL).bind(TAGS[1], TAGS[0]).run();
 }
 
 function viewIn(state: JobState) {
-  return viewOf(jobIn(state), policy, (key) => `/api/videos/${key}`);
+  return viewOf(jobIn(state), lens);
 }

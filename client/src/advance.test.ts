@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { cancelled, complete, running, waiting } from '../test/jobs.ts';
-import { advance } from './advance.ts';
+import { cancelled, complete, reportOf, running, waiting } from '../test/jobs.ts';
+import { advance, withReport } from './advance.ts';
 
 describe('advance', () => {
   it('takes whatever comes first', () => {
@@ -27,5 +27,28 @@ describe('advance', () => {
 
   it('takes an end whatever its seq', () => {
     expect(advance(running(9, 90), complete(3)).status).toBe('complete');
+  });
+});
+
+describe('a report', () => {
+  const report = reportOf(running(5480, 48));
+
+  it('changes what it can of a job that is being processed', () => {
+    const job = withReport(running(5000, 0), { ...report, fps: 30, message: 'Frame 1' });
+    expect(job).toMatchObject({ seq: 5480, progress: 48, fps: 30, message: 'Frame 1' });
+  });
+
+  it('of the same permille is news all the same, and an older one is not', () => {
+    const now = running(5480, 48);
+    expect(withReport(now, { ...report, eta_ms: 9 })).toMatchObject({ eta_ms: 9 });
+    expect(withReport(now, { ...report, seq: 5470, progress: 47 })).toBe(now);
+  });
+
+  it('says nothing of another attempt, of a job that waits, or of one that is not known', () => {
+    const now = running(6000, 0, 2);
+    expect(withReport(now, report)).toBe(now);
+    const pending = waiting(5000, 1);
+    expect(withReport(pending, report)).toBe(pending);
+    expect(withReport(null, report)).toBeNull();
   });
 });

@@ -1,4 +1,4 @@
-import type { ExportJob } from '@export-jobs/protocol';
+import type { ExportJob, WebSocketMessage } from '@export-jobs/protocol';
 import { isEnded } from './guards.ts';
 
 /**
@@ -15,4 +15,14 @@ export function advance(current: ExportJob | null, next: ExportJob): ExportJob {
     return { ...next, progress: current.progress };
   }
   return next;
+}
+
+/** A report: what a renderer's progress can change of a job that is being processed. */
+export type Report = Extract<WebSocketMessage, { type: 'progress' }>;
+
+/** The job to show after a report; one that fits no job that is known changes nothing. */
+export function withReport(current: ExportJob | null, report: Report): ExportJob | null {
+  if (current?.status !== 'processing' || current.attempt !== report.attempt) return current;
+  const { type: _type, job_id: _id, message = null, ...said } = report;
+  return advance(current, { ...current, ...said, message });
 }

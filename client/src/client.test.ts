@@ -130,6 +130,25 @@ describe('the other calls', () => {
     });
   });
 
+  it('waits before a repeat as long as the server asks, and names the request that failed', async () => {
+    const at: number[] = [];
+    await using server = await viewerServer({
+      http(_request, _body, response) {
+        at.push(performance.now());
+        response.setHeader('retry-after', '1').setHeader('cf-ray', `ray-${at.length}`);
+        json(response, 429, problem('too_many_viewers', 429, true));
+      },
+    });
+    const client = createClient({ baseUrl: server.baseUrl, timing: { ...timing, retries: 1 } });
+    await expect(client.getExport('x')).rejects.toMatchObject({
+      code: 'too_many_viewers',
+      retryAfterMs: 1000,
+      requestId: 'ray-2',
+    });
+    const [first = 0, second = 0] = at;
+    expect(second - first).toBeGreaterThan(990);
+  });
+
   it('lists, cancels and links', async () => {
     const asked: string[] = [];
     await using server = await viewerServer({

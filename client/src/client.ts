@@ -7,9 +7,9 @@ import type {
   UploadedReply,
 } from '@export-jobs/protocol';
 import { isCreateReply, isJobReply, isListReply } from './guards.ts';
-import { Http, type HttpConfig } from './http.ts';
+import { Http, pathOf, type Call, type Guard, type HttpConfig } from './http.ts';
 import { DEFAULT_TIMING, type Timing } from './timing.ts';
-import { uploadFile, type UploadOptions, type UploadSource } from './upload.ts';
+import type { UploadOptions, UploadSource } from './upload.ts';
 import { ExportWatch, type WatchOptions } from './watch.ts';
 
 export interface ClientConfig extends HttpConfig {
@@ -20,6 +20,10 @@ export interface ClientConfig extends HttpConfig {
 export interface CreateOptions {
   /** Makes repeats return the first job. By default made anew for each `createExport`. */
   idempotencyKey?: string | undefined;
+  /** Labels to list it by: letters, digits and `_.:-`, at most eight. */
+  tags?: string[] | undefined;
+  /** Stops the export once its renderers have cost this much, dollars. */
+  maxDollars?: number | undefined;
   signal?: AbortSignal | undefined;
   onUploadProgress?: UploadOptions['onProgress'];
   /** Called once the bytes are there, before the job is created. */
@@ -32,7 +36,9 @@ export interface Created extends CreateReply {
 }
 
 export interface ListOptions {
+  /** One of these two at most. */
   status?: JobStatus | undefined;
+  tag?: string | undefined;
   cursor?: string | undefined;
   /** 1–100. */
   limit?: number | undefined;
@@ -66,32 +72,18 @@ export interface ExportClient {
  */
 export function createClient(config: ClientConfig = {}): ExportClient {
   const http = new Http(config, { ...DEFAULT_TIMING, ...config.timing });
-  const pathOf = (id: string) => `/api/jobs/${encodeURIComponent(id)}`;
+  const sending = () => http.reach(() => import('./send.ts'));
+  const at = <T>(id: string, tail: string, guard: Guard<T>, call?: Call) =>
+    http.callSafely(pathOf(id) + tail, guard, { ...call, jobId: id });
+  const method = 'POST';
 
   return {
-    async createExport(input, options = {}, how = {}) {
-      const { signal, onUploadProgress: onProgress } = how;
-      const key = how.idempotencyKey ?? crypto.randomUUID();
-      let upload_id: string;
-      if ('upload_id' in input) upload_id = input.upload_id;
-      else {
-        const upload = await uploadFile(http, input, { onProgress, signal });
-        how.onUploaded?.(upload);
-        upload_id = upload.upload_id;
-      }
-      const reply = await http.callSafely('/api/jobs', isCreateReply, {
-        method: 'POST',
-        body: { input: { upload_id }, options },
-        headers: { 'idempotency-key': key },
-        signal,
-      });
-      return { ...reply, upload_id };
-    },
-    uploadFile: (source, options) => uploadFile(http, source, options),
+    createExport: async (...what) => (await sending()).createExport(http, ...what),
+    uploadFile: async (...what) => (await sending()).uploadFile(http, ...what),
     watchExport: (id, options = {}) => new ExportWatch(http, config.WebSocket, id, options),
-    async getExport(id, { signal } = {}) {
-      return (await http.callSafely(pathOf(id), isJobReply, { jobId: id, signal })).job;
-    },
+    getExport: async (id, call) => (await at(id, '', isJobReply, call)).job,
+    cancelExport: async (id) => (await at(id, '/cancel', isJobReply, { method })).job,
+    retryExport: (id) => at(id, '/retry', isCreateReply, { method }),
     listExports({ signal, ...filter } = {}) {
       const query = new URLSearchParams();
       for (const [name, value] of Object.entries(filter)) {
@@ -99,14 +91,8 @@ export function createClient(config: ClientConfig = {}): ExportClient {
       }
       return http.callSafely(`/api/jobs?${query.toString()}`, isListReply, { signal });
     },
-    async cancelExport(id) {
-      const call = { method: 'POST', jobId: id } as const;
-      return (await http.callSafely(`${pathOf(id)}/cancel`, isJobReply, call)).job;
-    },
-    retryExport(id) {
-      const call = { method: 'POST', jobId: id } as const;
-      return http.callSafely(`${pathOf(id)}/retry`, isCreateReply, call);
-    },
-    downloadUrl: (job) => http.link(job.output_url),
+    // Where no base is known, as in server rendering, a path stays one.
+    downloadUrl: ({ output_url }) =>
+      config.baseUrl === undefined ? output_url : http.url(output_url),
   };
 }

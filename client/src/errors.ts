@@ -5,23 +5,28 @@ import { isProblem } from './guards.ts';
 export class ExportApiError extends Error {
   override readonly name = 'ExportApiError';
   /** A code of the protocol, or `unexpected_response` for an answer that is not the server's own. */
-  readonly code: ProblemCode | 'unexpected_response' | (string & {});
-  readonly status: number;
+  declare readonly code: ProblemCode | 'unexpected_response' | (string & {});
+  declare readonly status: number;
   /** Whether the same call may succeed later. */
-  readonly retryable: boolean;
-  readonly detail: string | undefined;
+  declare readonly retryable: boolean;
+  declare readonly detail: string | undefined;
   /** The wrong fields, as JSON pointers into the body that was sent. */
-  readonly errors: readonly { pointer: string; detail: string }[];
-  readonly stop: boolean;
+  declare readonly errors: readonly { pointer: string; detail: string }[];
+  declare readonly stop: boolean;
+  /** How long the server asks to wait before the next try, ms. */
+  declare readonly retryAfterMs: number | undefined;
+  /** What its operator finds this request by. */
+  declare readonly requestId: string | undefined;
 
-  constructor(problem: Problem) {
+  constructor(problem: Omit<Problem, 'type'>, headers?: Headers) {
     super(problem.detail ?? problem.title);
-    this.code = problem.code;
-    this.status = problem.status;
-    this.retryable = problem.retryable;
-    this.detail = problem.detail;
-    this.errors = problem.errors ?? [];
-    this.stop = problem.stop ?? false;
+    Object.assign(this, {
+      errors: [],
+      stop: false,
+      ...problem,
+      retryAfterMs: Number(headers?.get('retry-after')) * 1000 || undefined,
+      requestId: headers?.get('cf-ray') ?? undefined,
+    });
   }
 }
 
@@ -35,17 +40,22 @@ export function isRetryable(error: unknown): boolean {
   return error instanceof ExportApiError ? error.retryable : error instanceof ExportTransportError;
 }
 
-/** Builds the error of a refusal from its status and body text. */
-export function apiError(status: number, text: string): ExportApiError {
-  const body = parseJson(text);
-  if (isProblem(body)) return new ExportApiError(body);
-  return new ExportApiError({
-    type: 'about:blank',
-    title: `The server answered ${status} in a way that was not expected.`,
-    status,
-    code: 'unexpected_response',
-    retryable: status >= 500 || status === 429 || status === 408,
-  });
+/** How long the server asks to wait before a repeat, ms. */
+export const askedWait = (error: unknown): number =>
+  (error instanceof ExportApiError && error.retryAfterMs) || 0;
+
+/** Builds the error of a refusal from its status and body. */
+export function apiError(status: number, body: unknown, headers?: Headers): ExportApiError {
+  if (isProblem(body)) return new ExportApiError({ ...body, status }, headers);
+  return new ExportApiError(
+    {
+      title: `Unexpected answer (${status})`,
+      status,
+      code: 'unexpected_response',
+      retryable: status >= 500 || status === 429 || status === 408,
+    },
+    headers,
+  );
 }
 
 /** JSON or `undefined`; callers check the shape next, so a broken text needs no error of its own. */

@@ -1,6 +1,7 @@
 // Cheap shape checks: enough to tell our server from a proxy's page, without a schema library.
 import type {
   CreateReply,
+  EndedJob,
   ExportJob,
   JobReply,
   JobStatus,
@@ -9,8 +10,9 @@ import type {
   UploadedReply,
   UploadReply,
 } from '@export-jobs/protocol';
+import type { Report } from './advance.ts';
 
-const STATUSES: Readonly<Record<JobStatus, boolean>> = {
+const ENDED: Readonly<Record<JobStatus, boolean>> = {
   pending: false,
   processing: false,
   complete: true,
@@ -22,43 +24,46 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
 
-export function isJob(value: unknown): value is ExportJob {
-  return (
-    isObject(value) &&
-    typeof value.id === 'string' &&
-    typeof value.seq === 'number' &&
-    typeof value.attempt === 'number' &&
-    typeof value.progress === 'number' &&
-    typeof value.status === 'string' &&
-    Object.hasOwn(STATUSES, value.status)
-  );
-}
+/** Whether an object has these fields, each of this type. */
+const has = (value: Fields, type: 'string' | 'number' | 'boolean', ...names: string[]) =>
+  // oxlint-disable-next-line valid-typeof -- the type is one of those above
+  names.every((name) => typeof value[name] === type);
+
+export const isJob = (value: unknown): value is ExportJob =>
+  isObject(value) &&
+  has(value, 'string', 'id') &&
+  has(value, 'number', 'seq', 'attempt', 'progress') &&
+  Object.hasOwn(ENDED, String(value.status));
 
 /** Whether a job is over; it never changes again. */
-export function isEnded(
-  job: ExportJob | null,
-): job is Extract<ExportJob, { completed_at: number }> {
-  return job !== null && STATUSES[job.status];
-}
+export const isEnded = (job: ExportJob | null): job is EndedJob =>
+  job !== null && ENDED[job.status];
 
 export const isJobReply = (value: unknown): value is JobReply =>
   isObject(value) && isJob(value.job);
 
+/** A reply with a job and perhaps what happened before, which is yet to be looked at. */
+export const isPollReply = (value: unknown): value is JobReply & { events?: unknown[] } =>
+  isObject(value) && isJob(value.job) && Array.isArray(value.events ?? []);
+
+export const isReport = (value: unknown): value is Report =>
+  isObject(value) &&
+  value.type === 'progress' &&
+  has(value, 'string', 'job_id') &&
+  has(value, 'number', 'seq', 'progress', 'attempt');
+
 export const isCreateReply = (value: unknown): value is CreateReply =>
-  isObject(value) && isJob(value.job) && typeof value.viewer_token === 'string';
+  isObject(value) && isJob(value.job) && has(value, 'string', 'viewer_token');
 
 export const isListReply = (value: unknown): value is ListReply =>
   isObject(value) && Array.isArray(value.data) && value.data.every(isJob);
 
 export const isUploadReply = (value: unknown): value is UploadReply =>
-  isObject(value) && typeof value.upload_id === 'string' && typeof value.url === 'string';
+  isObject(value) && has(value, 'string', 'upload_id', 'url');
 
 export const isUploadedReply = (value: unknown): value is UploadedReply =>
-  isObject(value) && typeof value.upload_id === 'string' && typeof value.size === 'number';
+  isObject(value) && has(value, 'string', 'upload_id') && has(value, 'number', 'size');
 
+/** Its `status` is that of the answer, whatever it says. */
 export const isProblem = (value: unknown): value is Problem =>
-  isObject(value) &&
-  typeof value.code === 'string' &&
-  typeof value.status === 'number' &&
-  typeof value.title === 'string' &&
-  typeof value.retryable === 'boolean';
+  isObject(value) && has(value, 'string', 'code', 'title') && has(value, 'boolean', 'retryable');

@@ -1,11 +1,13 @@
 import {
+  askedWait,
   apiError,
   ExportApiError,
   ExportTransportError,
   isRetryable,
   parseJson,
 } from './errors.ts';
-import { backoff, reasonOf, sleep, type Timing } from './timing.ts';
+import { pause } from './span.ts';
+import { backoff, reasonOf, type Timing } from './timing.ts';
 
 export interface HttpConfig {
   baseUrl?: string | undefined;
@@ -17,14 +19,26 @@ type Token = string | null | undefined;
 
 export interface Call {
   method?: 'GET' | 'POST';
-  /** Sent as JSON. */
-  body?: unknown;
+  body?: string;
   headers?: Record<string, string>;
   jobId?: string;
   signal?: AbortSignal | undefined;
 }
 
-type Guard<T> = (value: unknown) => value is T;
+export const bearer = (token: string | null): Record<string, string> =>
+  token === null ? {} : { authorization: `Bearer ${token}` };
+
+/** What a call needs to send this as JSON. */
+export const jsonOf = (value: unknown, headers?: Record<string, string>) => ({
+  method: 'POST' as const,
+  body: JSON.stringify(value),
+  headers: { 'content-type': 'application/json', ...headers },
+});
+
+/** Where a job is. */
+export const pathOf = (jobId: string): string => `/api/jobs/${encodeURIComponent(jobId)}`;
+
+export type Guard<T> = (value: unknown) => value is T;
 
 /** The one place that speaks HTTP: addresses, credentials, time-outs, errors. */
 export class Http {
@@ -44,21 +58,12 @@ export class Http {
   url(path: string): string {
     if (/^https?:/.test(path)) return path;
     const base = this.#config.baseUrl ?? globalThis.location?.origin;
-    if (base === undefined) throw new TypeError('createClient needs a baseUrl outside a browser');
+    if (base === undefined) throw new TypeError('createClient needs a baseUrl');
     return base.replace(/\/$/, '') + path;
   }
 
-  /** Like `url`, but leaves a path alone where no base is known, as in server rendering. */
-  link(path: string): string {
-    return this.#config.baseUrl === undefined ? path : this.url(path);
-  }
-
-  async token(jobId: string | null): Promise<string | null> {
-    try {
-      return (await this.#config.getToken?.(jobId)) ?? null;
-    } catch (cause) {
-      throw new ExportTransportError('No token could be had.', { cause });
-    }
+  token(jobId: string | null): Promise<string | null> {
+    return this.reach(async () => (await this.#config.getToken?.(jobId)) ?? null);
   }
 
   /**
@@ -67,16 +72,17 @@ export class Http {
    * signal's reason when that aborts.
    */
   async call<T>(path: string, guard: Guard<T>, call: Call = {}): Promise<T> {
-    const token = await this.token(call.jobId ?? null);
-    const headers: Record<string, string> = { accept: 'application/json', ...call.headers };
-    if (token !== null) headers.authorization = `Bearer ${token}`;
-    if (call.body !== undefined) headers['content-type'] = 'application/json';
+    const { jobId = null, method = 'GET', body = null, signal } = call;
+    const token = await this.token(jobId);
     const timeout = AbortSignal.timeout(this.timing.request);
-    return this.send(this.url(path), guard, call.signal, {
-      method: call.method ?? 'GET',
-      headers,
-      ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
-      signal: call.signal ? AbortSignal.any([call.signal, timeout]) : timeout,
+    return this.send(this.url(path), guard, signal, {
+      method,
+      headers: {
+        ...call.headers,
+        ...bearer(token),
+      },
+      body,
+      signal: AbortSignal.any([signal ?? timeout, timeout]),
     });
   }
 
@@ -91,23 +97,31 @@ export class Http {
         return await run();
       } catch (error) {
         if (n >= this.timing.retries || !isRetryable(error)) throw error;
+        await pause(Math.max(backoff(n + 1, this.timing), askedWait(error)), this.timing, signal);
       }
-      await sleep(backoff(n, this.timing), signal);
+      if (signal?.aborted) throw reasonOf(signal);
     }
   }
 
   /** One raw exchange; `signal` is the caller's own, so that its reason is what gets thrown. */
-  async send<T>(
+  send<T>(
     url: string,
     guard: Guard<T>,
     signal: AbortSignal | undefined,
     init: RequestInit,
   ): Promise<T> {
     // Taken out of its owner first: a browser's fetch must not be called as another's method.
-    const fetch = this.fetch;
-    try {
+    const { fetch } = this;
+    return this.reach(async () => {
       const response = await fetch(url, init);
-      return checked(response.status, await response.text(), guard);
+      return checked(response.status, await response.text(), guard, response.headers);
+    }, signal);
+  }
+
+  /** Does what depends on a network. A failure that is not the server's own word says so. */
+  async reach<T>(run: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    try {
+      return await run();
     } catch (cause) {
       if (signal?.aborted) throw reasonOf(signal);
       if (cause instanceof ExportApiError) throw cause;
@@ -117,8 +131,8 @@ export class Http {
 }
 
 /** The answer's body when it is a success of the right shape; otherwise throws. */
-export function checked<T>(status: number, text: string, guard: Guard<T>): T {
+export function checked<T>(status: number, text: string, guard: Guard<T>, headers?: Headers): T {
   const body = parseJson(text);
   if (status >= 200 && status < 300 && guard(body)) return body;
-  throw apiError(status, text);
+  throw apiError(status, body, headers);
 }

@@ -5,6 +5,7 @@ export { isEnded } from './guards.ts';
 export type { Timing } from './timing.ts';
 export type { StreamSource, UploadOptions, UploadSource } from './upload.ts';
 export { ExportWatch } from './watch.ts';
+export type { Way } from './follow.ts';
 export type { Connection, WatchOptions, WatchState } from './watch.ts';
 export type {
   Codec,

@@ -1,11 +1,23 @@
-import { createElement, StrictMode } from 'react';
+import { createElement, StrictMode, useEffect } from 'react';
+import type { Root } from 'react-dom/client';
 import { renderToString } from 'react-dom/server';
-import { describe, expect, it } from 'vitest';
-import { complete, running } from '../test/jobs.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { fakeGlobals } from '../test/dom.ts';
+import { JobLog } from '../test/job-log.ts';
+import { complete, running, waiting } from '../test/jobs.ts';
+import { json, problem, viewerServer } from '../test/viewer-server.ts';
 import { createClient } from './client.ts';
 import { nextCreateState } from './create-state.ts';
 import { listReducer, NO_LIST } from './list-state.ts';
-import { ExportsProvider, useExportJob } from './react.ts';
+import { nextEta } from './eta.ts';
+import {
+  ExportProgress,
+  ExportsProvider,
+  useExportJob,
+  useUpload,
+  type ExportProgressProps,
+  type Upload,
+} from './react.ts';
 import { sharedWatch } from './shared.ts';
 
 describe('shared watches', () => {
@@ -56,5 +68,178 @@ describe('server rendering', () => {
     }
     const page = createElement(ExportsProvider, { client }, createElement(Progress));
     expect(renderToString(createElement(StrictMode, null, page))).toBe('<p>42 idle</p>');
+  });
+});
+
+describe('mounted, in strict mode', () => {
+  let page: ReturnType<typeof fakeGlobals>;
+  let log: JobLog;
+  let server: Awaited<ReturnType<typeof viewerServer>>;
+  const roots: Root[] = [];
+
+  beforeEach(async () => {
+    page = fakeGlobals();
+    vi.stubGlobal('document', page.document);
+    vi.stubGlobal('window', page.window);
+    log = new JobLog();
+    log.say(running(1000, 5));
+    server = await viewerServer(log.handlers);
+  });
+  afterEach(async () => {
+    for (const root of roots.splice(0)) root.unmount();
+    await server[Symbol.asyncDispose]();
+    vi.unstubAllGlobals();
+  });
+
+  async function mount(client: ReturnType<typeof createClient>, component: () => string | null) {
+    const { createRoot } = await import('react-dom/client');
+    const container = page.document.createElement('div');
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as much of an element as React needs
+    const root = createRoot(container as unknown as Element);
+    roots.push(root);
+    const provided = createElement(ExportsProvider, { client }, createElement(component));
+    root.render(createElement(StrictMode, null, provided));
+    return { root, text: () => container.textContent };
+  }
+
+  const clientOf = () => createClient({ baseUrl: server.baseUrl, timing: { backoffMin: 2 } });
+
+  it('many components that watch one job dial once, show it, and hang up with the last one', async () => {
+    const client = clientOf();
+    const Percent = () => `${useExportJob('job-1').job?.progress ?? '-'}`;
+    const mounted = await Promise.all([1, 2, 3].map(() => mount(client, Percent)));
+    await vi.waitFor(() => expect(mounted.map(({ text }) => text())).toEqual(['5', '5', '5']));
+    log.say(running(2000, 50));
+    await vi.waitFor(() => expect(mounted.map(({ text }) => text())).toEqual(['50', '50', '50']));
+    expect(server.dials()).toBe(1);
+    for (const { root } of mounted) root.unmount();
+    await vi.waitFor(() => expect(server.openSockets()).toBe(0));
+  });
+
+  it('a hundred mounts leave nothing behind, and nothing is shown after an unmount', async () => {
+    const client = clientOf();
+    let renders = 0;
+    const Percent = () => {
+      renders += 1;
+      return `${useExportJob('job-1').job?.progress ?? '-'}`;
+    };
+    for (let n = 0; n < 100; n += 1) {
+      const { root, text } = await mount(client, Percent);
+      await vi.waitFor(() => expect(text()).not.toBe(''), { interval: 1 });
+      root.unmount();
+    }
+    await vi.waitFor(() => expect([server.openSockets(), log.watchers]).toEqual([0, 0]));
+    const before = renders;
+    const watch = sharedWatch(client, 'job-1', undefined);
+    expect(watch.getSnapshot().connection).toBe('idle');
+    watch.offer(running(3000, 70));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(renders).toBe(before);
+  });
+
+  it('an upload tells what is sent, and its end or what failed', async () => {
+    let refuse = true;
+    await using uploads = await viewerServer({
+      http(request, body, response) {
+        if (refuse) return json(response, 413, problem('body_too_large', 413));
+        if (request.method === 'PUT')
+          return json(response, 200, { upload_id: 'upl_1', size: body.length, etag: 'e' });
+        json(response, 201, { upload_id: 'upl_1', url: '/put', expires_at: 1 });
+      },
+    });
+    let upload: Upload | undefined;
+    const Sending = () => {
+      const now = useUpload();
+      useEffect(() => void (upload = now));
+      return now.state.phase;
+    };
+    const { text } = await mount(createClient({ baseUrl: uploads.baseUrl }), Sending);
+    await vi.waitFor(() => expect(text()).toBe('idle'));
+    expect(await upload?.start(new Blob(['hello']))).toBeNull();
+    await vi.waitFor(() => expect(text()).toBe('failed'));
+    expect(upload?.state).toMatchObject({
+      error: { name: 'ExportApiError', code: 'body_too_large' },
+    });
+    refuse = false;
+    expect(await upload?.start(new Blob(['hello']))).toMatchObject({ size: 5 });
+    await vi.waitFor(() => expect(text()).toBe('uploaded'));
+  });
+
+  it('an upload is stopped by an abort and by an unmount', async () => {
+    const puts: Promise<void>[] = [];
+    await using uploads = await viewerServer({
+      http: (_request, _body, response) => {
+        puts.push(new Promise((resolve) => response.on('close', resolve)));
+      },
+    });
+    let upload: Upload | undefined;
+    const Sending = () => {
+      const now = useUpload();
+      useEffect(() => void (upload = now));
+      return now.state.phase;
+    };
+    const { root, text } = await mount(createClient({ baseUrl: uploads.baseUrl }), Sending);
+    await vi.waitFor(() => expect(upload).toBeDefined());
+    const first = upload?.start(new Blob(['hello']));
+    await vi.waitFor(() => expect(puts).toHaveLength(1));
+    upload?.abort();
+    expect(await first).toBeNull();
+    await vi.waitFor(() => expect(text()).toBe('idle'));
+    const second = upload?.start(new Blob(['hello']));
+    await vi.waitFor(() => expect(puts).toHaveLength(2));
+    root.unmount();
+    expect(await second).toBeNull();
+    await Promise.all(puts);
+  });
+});
+
+describe('the progress bar', () => {
+  const html = (props: ExportProgressProps) => renderToString(createElement(ExportProgress, props));
+
+  it('says its value to a screen reader, and has no style', () => {
+    const bar = html({ job: Object.assign(running(1000, 42.9), { eta_ms: 120_000 }) });
+    expect(bar).toBe(
+      '<div role="progressbar" aria-label="Export" aria-valuemin="0" aria-valuemax="100" ' +
+        'aria-valuenow="42" aria-valuetext="42 percent, about 2 minutes left" ' +
+        'data-status="processing">42 %</div>',
+    );
+  });
+
+  it.each([null, waiting(1000), running(1000, 0)])(
+    'is indeterminate when nothing is known',
+    (job) => {
+      const bar = html({ job });
+      expect(bar).not.toContain('aria-valuenow');
+      expect(bar).toContain('data-indeterminate=""');
+    },
+  );
+
+  it('gives what there is to show to its children', () => {
+    const bar = html({
+      job: complete(1000),
+      children: ({ percent, status }) => `${percent} ${status}`,
+    });
+    expect(bar).toContain('>100 complete</div>');
+    expect(bar).toContain('aria-valuetext="done"');
+  });
+});
+
+describe('the time that is left', () => {
+  const at = (updated_at: number, eta_ms: number | null, attempt = 1) =>
+    Object.assign(running(1000, 40, attempt), { updated_at, eta_ms });
+
+  it('goes down with the clock, and follows new estimates slowly', () => {
+    let eta = nextEta(null, at(0, 10_000));
+    eta = nextEta(eta, at(1000, 9000));
+    expect(eta?.ms).toBe(9000);
+    expect(nextEta(eta, at(2000, 18_000))?.ms).toBe(11_000);
+  });
+
+  it('counts each report once, starts over with an attempt, and is nothing when none is known', () => {
+    const eta = nextEta(null, at(1000, 10_000));
+    expect(nextEta(eta, at(1000, 90_000))).toBe(eta);
+    expect(nextEta(eta, at(2000, 50_000, 2))?.ms).toBe(50_000);
+    expect(nextEta(eta, at(2000, null))).toBeNull();
+    expect(nextEta(eta, complete(3000))).toBeNull();
   });
 });

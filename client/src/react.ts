@@ -1,48 +1,51 @@
 import type { ExportJob, ExportOptionsInput, JobStatus } from '@export-jobs/protocol';
 import {
-  createContext,
-  createElement,
   useCallback,
-  useContext,
   useEffect,
   useMemo,
   useReducer,
   useRef,
   useState,
   useSyncExternalStore,
-  type ReactElement,
-  type ReactNode,
 } from 'react';
-import type { Created, ExportClient } from './client.ts';
+import type { Created } from './client.ts';
 import { nextCreateState, type CreateState } from './create-state.ts';
 import { listReducer, NO_LIST, type ListState } from './list-state.ts';
+import { useExportClient } from './provider.ts';
 import { sharedWatch } from './shared.ts';
 import type { UploadSource } from './upload.ts';
-import type { WatchState } from './watch.ts';
+import type { ExportWatch, WatchState } from './watch.ts';
 
 export type { CreateState } from './create-state.ts';
 export type { ListState } from './list-state.ts';
+export { ExportProgress } from './progress.ts';
+export type { ExportProgressProps, ProgressShown } from './progress.ts';
+export { ExportsProvider, useExportClient } from './provider.ts';
+export { useUpload } from './upload-hook.ts';
+export type { Upload, UploadError, UploadState } from './upload-hook.ts';
 
-const Client = createContext<ExportClient | null>(null);
-
-/** Gives the client to every hook below. */
-export function ExportsProvider(props: {
-  client: ExportClient;
-  children?: ReactNode;
-}): ReactElement {
-  return createElement(Client.Provider, { value: props.client }, props.children);
-}
-
-/** The client of the nearest `ExportsProvider`. */
-export function useExportClient(): ExportClient {
-  const client = useContext(Client);
-  if (client === null) throw new Error('useExportClient needs an <ExportsProvider> above it');
-  return client;
-}
-
-const NOTHING: WatchState = { job: null, connection: 'idle', error: null, stale: false };
+const NOTHING: WatchState = { job: null, connection: 'idle', via: null, error: null, stale: false };
 const nothing = () => NOTHING;
 const never = () => () => undefined;
+
+/** Hears of changes at most once a frame; at once where there are no frames, or nobody sees them. */
+const eachFrame =
+  (subscribe: ExportWatch['subscribe']): ExportWatch['subscribe'] =>
+  (listener) => {
+    const hasFrames = typeof requestAnimationFrame === 'function';
+    let frame: number | null = null;
+    const unsubscribe = subscribe(() => {
+      if (!hasFrames || document.hidden) return listener();
+      frame ??= requestAnimationFrame(() => {
+        frame = null;
+        listener();
+      });
+    });
+    return () => {
+      unsubscribe();
+      if (frame !== null) cancelAnimationFrame(frame);
+    };
+  };
 
 /**
  * Watches a job while the component is mounted. Components that watch the same job share one
@@ -61,8 +64,9 @@ export function useExportJob(
   useEffect(() => {
     if (initial !== undefined) watch?.offer(initial);
   }, [watch, initial]);
+  const subscribe = useMemo(() => (watch === null ? never : eachFrame(watch.subscribe)), [watch]);
   return useSyncExternalStore(
-    watch?.subscribe ?? never,
+    subscribe,
     watch?.getSnapshot ?? nothing,
     watch?.getSnapshot ?? nothing,
   );

@@ -1,76 +1,37 @@
-import { PING } from '@export-jobs/protocol/constants';
-import type { Timing } from './timing.ts';
-import { onWake } from './wake.ts';
-
-/** How one socket's life went. `uptime` in ms from opening; 0 when it never opened. */
-export interface SocketEnd {
-  opened: boolean;
-  uptime: number;
-  code: number;
-}
-
-export interface Dial {
-  WebSocket: typeof WebSocket;
-  url: string;
-  protocols: string[];
-  timing: Timing;
-  /** Whether nothing is known yet, so that a server with something to say says it at once. */
-  greeted: boolean;
-  signal: AbortSignal;
-  onText: (text: string) => void;
-}
+import { PING, VIEWER_SUBPROTOCOL, BEARER_SUBPROTOCOL } from '@export-jobs/protocol/constants';
+import type { Dial } from './follow.ts';
+import type { Span } from './span.ts';
 
 /**
- * Opens one socket and resolves when it is over, for whatever reason; never rejects. Silence is
- * tested with pings, because a connection that died without a word looks open for minutes.
+ * Carries a line over a WebSocket. Silence is tested with pings, because a connection that died
+ * without a word looks open for minutes.
  */
-export function runSocket(dial: Dial): Promise<SocketEnd> {
-  const { timing } = dial;
-  const { promise, resolve } = Promise.withResolvers<SocketEnd>();
-  const socket = new dial.WebSocket(dial.url, dial.protocols);
-  const over = new AbortController();
-  let openedAt: number | null = null;
-  let timer: ReturnType<typeof setTimeout>;
-
-  const finish = (code: number) => {
-    clearTimeout(timer);
-    over.abort();
-    const uptime = openedAt === null ? 0 : performance.now() - openedAt;
-    resolve({ opened: openedAt !== null, uptime, code });
-  };
-  const hangUp = (code: number) => {
-    finish(code);
-    socket.close(1000);
-  };
-  const after = (ms: number, action: () => void) => {
-    clearTimeout(timer);
-    timer = setTimeout(action, ms);
-  };
-  const probe = () => {
-    if (openedAt === null) return;
+export function openSocket(line: Span, socketOf: typeof WebSocket, dial: Dial): void {
+  const { timing, token } = dial;
+  const offered = token === null ? [] : [BEARER_SUBPROTOCOL + token];
+  const socket = new socketOf(dial.url.replace(/^http/, 'ws'), [VIEWER_SUBPROTOCOL, ...offered]);
+  const ping = () => {
     socket.send(PING);
-    after(timing.pong, () => hangUp(1006));
+    line.after(timing.pong);
   };
-  const alive = () => after(timing.ping, probe);
-
-  const on = { signal: over.signal };
-  const opened = () => {
-    openedAt = performance.now();
-    if (dial.greeted) after(timing.greeting, () => hangUp(1006));
-    else alive();
-  };
-  const heard = (event: MessageEvent<unknown>) => {
-    alive();
-    if (typeof event.data === 'string') dial.onText(event.data);
-  };
-  socket.addEventListener('open', opened, on);
-  socket.addEventListener('message', heard, on);
-  socket.addEventListener('close', (event) => finish(event.code), on);
-  dial.signal.addEventListener('abort', () => hangUp(1000), on);
-  over.signal.addEventListener(
-    'abort',
-    onWake((reason) => (reason === 'network' ? hangUp(1006) : probe())),
+  const on = { signal: line.signal };
+  socket.addEventListener(
+    'open',
+    () => {
+      line.open();
+      line.probe = ping;
+      line.after(timing.greeting);
+    },
+    on,
   );
-  after(timing.connect, () => hangUp(1006));
-  return promise;
+  socket.addEventListener(
+    'message',
+    ({ data }: MessageEvent<unknown>) => {
+      line.after(timing.ping, ping);
+      dial.onText(String(data));
+    },
+    on,
+  );
+  socket.addEventListener('close', line.finish, on);
+  line.signal.addEventListener('abort', () => socket.close(1000));
 }

@@ -3,20 +3,25 @@ export interface Timing {
   /** First and longest wait between two tries. */
   readonly backoffMin: number;
   readonly backoffMax: number;
-  /** A socket that lived this long makes the next wait start small again. */
+  /** A connection that lived this long makes the next wait start small again. */
   readonly uptime: number;
-  /** A socket that neither opens nor fails for this long is given up. */
+  /** A connection that neither opens nor fails for this long is given up. */
   readonly connect: number;
-  /** A server that knows the job says so within this long after opening. */
+  /** A server that has something to say says it within this long after opening. */
   readonly greeting: number;
-  /** Silence after which a ping is sent, and how long its answer may take. */
+  /** Silence after which a ping is sent, and how long its answer may take. A stream may be silent for both. */
   readonly ping: number;
   readonly pong: number;
-  /** Between two polls, once sockets have failed `failures` times in a row. */
-  readonly poll: number;
+  /** A page that was out of sight for longer distrusts its connection. */
+  readonly hidden: number;
+  /** After so many failures in a row each one leads to the next way. */
   readonly failures: number;
-  /** Polls between two tries to get a socket back. */
-  readonly pollsPerDial: number;
+  /** Longest time until a better way is tried again. */
+  readonly better: number;
+  /** How long a poll waits for news, seconds; less than `request`. */
+  readonly wait: number;
+  /** The shortest time from one poll to the next. */
+  readonly poll: number;
   /** Longest time for one HTTP call, uploads excepted. */
   readonly request: number;
   /** How often a safe call is repeated before its failure is passed on. */
@@ -33,38 +38,26 @@ export const DEFAULT_TIMING: Timing = {
   greeting: 2_000,
   ping: 25_000,
   pong: 8_000,
-  poll: 3_000,
+  hidden: 30_000,
   failures: 4,
-  pollsPerDial: 10,
+  better: 60_000,
+  wait: 25,
+  poll: 1_000,
   request: 30_000,
   retries: 5,
   random: Math.random,
 };
 
-/** The wait before try `n + 1` (n from 0): half fixed, half random, so that crowds spread out. */
-export function backoff(n: number, timing: Timing): number {
-  const cap = Math.min(timing.backoffMax, timing.backoffMin * 2 ** n);
-  return cap / 2 + (timing.random() * cap) / 2;
-}
+/** Half of `ms` and a random part of the other half, so that crowds spread out. */
+export const jitter = (ms: number, { random }: Timing): number => (ms + random() * ms) / 2;
 
-/** Waits `ms`; rejects with the signal's reason when that aborts first. */
-export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      clearTimeout(timer);
-      reject(reasonOf(signal));
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', abort);
-      resolve();
-    }, ms);
-    if (signal?.aborted) abort();
-    else signal?.addEventListener('abort', abort, { once: true });
-  });
-}
+/** The wait after so many failures in a row. */
+export const backoff = (n: number, timing: Timing): number =>
+  jitter(Math.min(timing.backoffMax, timing.backoffMin * 2 ** Math.max(0, n - 1)), timing);
 
-/** Why a signal aborted, as an error. */
-export function reasonOf(signal: AbortSignal | undefined): Error {
-  const reason: unknown = signal?.reason;
-  return reason instanceof Error ? reason : new DOMException('aborted', 'AbortError');
-}
+/** Whatever was thrown, as an error. */
+export const errorOf = (thrown: unknown): Error =>
+  thrown instanceof Error ? thrown : new Error(String(thrown));
+
+/** Why a signal aborted. */
+export const reasonOf = (signal: AbortSignal | undefined): Error => errorOf(signal?.reason);

@@ -1,7 +1,7 @@
 import type { UploadedReply } from '@export-jobs/protocol';
 import { ExportApiError, ExportTransportError } from './errors.ts';
 import { isUploadedReply, isUploadReply } from './guards.ts';
-import { checked, type Http } from './http.ts';
+import { checked, jsonOf, type Http } from './http.ts';
 import { reasonOf } from './timing.ts';
 
 /** A file that is read as a stream, for servers. Such an upload cannot be repeated by itself. */
@@ -31,8 +31,7 @@ export async function uploadFile(
   const filename =
     'filename' in source ? source.filename : 'name' in source ? String(source.name) : 'video';
   const ticket = await http.callSafely('/api/uploads', isUploadReply, {
-    method: 'POST',
-    body: { filename, size: source.size },
+    ...jsonOf({ filename, size: source.size }),
     signal,
   });
   const url = http.url(ticket.url);

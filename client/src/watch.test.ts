@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { cancelled, complete, message, running, waiting } from '../test/jobs.ts';
+import { cancelled, complete, message, reportOf, running, waiting } from '../test/jobs.ts';
 import { json, problem, viewerServer, type Handlers } from '../test/viewer-server.ts';
 import { createClient } from './client.ts';
 import type { WatchState } from './watch.ts';
@@ -13,7 +13,8 @@ const QUICK = {
   ping: 40,
   pong: 40,
   poll: 15,
-  pollsPerDial: 4,
+  better: 60,
+  wait: 1,
   request: 1000,
   retries: 3,
 };
@@ -147,9 +148,11 @@ describe('faults', () => {
   it('drops duplicates and late messages, and progress never falls within an attempt', async () => {
     const { server, watch, seen } = await watching({
       socket(socket) {
-        for (const job of [running(2, 20), running(5, 50), running(3, 30), running(5, 50)])
-          socket.send(message(job));
-        socket.send(message(running(6, 40)));
+        socket.send(message(running(2, 20)));
+        for (const job of [running(5, 50), running(3, 30), running(5, 50), running(6, 40)])
+          socket.send(reportOf(job));
+        socket.send({ ...reportOf(running(7, 99)), job_id: 'job-2' });
+        socket.send({ type: 'progress', job_id: 'job-1', seq: 7, progress: 99 });
         socket.send({ type: 'pong' });
         socket.send('not a job');
         socket.send(message(waiting(7, 2)));
@@ -232,9 +235,9 @@ describe('faults', () => {
     await using _ = server;
     await new Promise((resolve) => setTimeout(resolve, 300));
     stop();
-    // Four quick tries, then one for every four polls of 15 ms.
+    // Four quick tries, then one at each turn of the ways and at each try of a better one.
     expect(server.dials()).toBeGreaterThan(4);
-    expect(server.dials()).toBeLessThan(12);
+    expect(server.dials()).toBeLessThan(30);
   });
 });
 

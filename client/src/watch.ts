@@ -1,26 +1,34 @@
 import type { EndedJob, ExportJob } from '@export-jobs/protocol';
-import { advance } from './advance.ts';
-import { follow, type Followed } from './follow.ts';
-import { isEnded } from './guards.ts';
+import { advance, withReport } from './advance.ts';
+import { follow, type Followed, type Way } from './follow.ts';
+import { isEnded, isJobReply, isReport } from './guards.ts';
 import type { Http } from './http.ts';
-import { reasonOf } from './timing.ts';
+import { errorOf, reasonOf } from './timing.ts';
+
+interface Seen {
+  job: ExportJob | null;
+  error: null;
+  /** What is shown may be old. */
+  stale: boolean;
+}
 
 /**
- * `idle`: nobody listens. `live`: the socket speaks. `polling`: no socket, but fresh by polling.
- * `reconnecting`: what is shown may be old. `closed`: the job ended, or may not be watched.
+ * What is known now, and how. `idle`: nobody listens. `live`: news come as they happen. `polling`: they
+ * are asked for, because nothing better gets through. `reconnecting`: what is shown may be old; `offline`:
+ * likewise, since the browser says that there is no network. `closed`: the job has ended, or may not be
+ * watched (`error`).
  */
-export type Connection = 'idle' | 'connecting' | 'live' | 'reconnecting' | 'polling' | 'closed';
-
-/** What is known now. `error` is set only when watching ended without the job's end. */
 export type WatchState =
-  | {
-      job: ExportJob | null;
-      connection: Exclude<Connection, 'closed'>;
-      error: null;
-      stale: boolean;
-    }
-  | { job: EndedJob; connection: 'closed'; error: null; stale: false }
-  | { job: ExportJob | null; connection: 'closed'; error: Error; stale: true };
+  | (Seen & { connection: 'idle' | 'connecting' | 'reconnecting' | 'offline'; via: null })
+  | (Seen & { connection: 'live'; via: 'socket' | 'stream' })
+  | (Seen & { connection: 'polling'; via: 'poll' })
+  | { connection: 'closed'; via: null; job: EndedJob; error: null; stale: false }
+  | { connection: 'closed'; via: null; job: ExportJob | null; error: Error; stale: true };
+
+export type Connection = WatchState['connection'];
+
+/** A connection that is not closed, in one word. */
+type Link = Way | Exclude<Connection, 'live' | 'polling' | 'closed'>;
 
 export interface WatchOptions {
   /** Stops watching. The export itself goes on. */
@@ -30,7 +38,7 @@ export interface WatchOptions {
 }
 
 /**
- * One job, watched over one socket by any number of listeners. Dials when the first one comes and
+ * One job, watched over one connection by any number of listeners. Dials when the first one comes and
  * hangs up when the last one has gone. `for await` yields the newest state and ends with the job.
  */
 export class ExportWatch implements AsyncIterable<WatchState> {
@@ -39,6 +47,7 @@ export class ExportWatch implements AsyncIterable<WatchState> {
   readonly #WebSocket: typeof WebSocket | undefined;
   readonly #signal: AbortSignal | undefined;
   readonly #listeners = new Set<() => void>();
+  #link: Link = 'idle';
   #state: WatchState;
   #run: AbortController | null = null;
 
@@ -47,8 +56,7 @@ export class ExportWatch implements AsyncIterable<WatchState> {
     this.#http = http;
     this.#WebSocket = socket;
     this.#signal = options.signal;
-    this.#state = stateOf(options.initial ?? null, 'idle');
-    options.signal?.addEventListener('abort', () => this.#aborted(), { once: true });
+    this.#state = stateOf(options.initial ?? null, this.#link);
   }
 
   /** The newest state; the same object until something changes. */
@@ -71,8 +79,7 @@ export class ExportWatch implements AsyncIterable<WatchState> {
 
   /** Takes a job that was learnt elsewhere, such as from a list or a cancel. */
   offer(job: ExportJob): void {
-    const { connection, error } = this.#state;
-    if (job.id === this.id && error === null) this.#show(advance(this.#state.job, job), connection);
+    if (job.id === this.id) this.#show(advance(this.#state.job, job), this.#link);
   }
 
   /**
@@ -85,16 +92,15 @@ export class ExportWatch implements AsyncIterable<WatchState> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<WatchState, void, undefined> {
-    let changed = Promise.withResolvers<void>();
-    const unsubscribe = this.subscribe(() => changed.resolve());
+    let changed: () => void = () => undefined;
+    const unsubscribe = this.subscribe(() => changed());
     try {
       while (!this.#signal?.aborted) {
         const state = this.#state;
-        changed = Promise.withResolvers<void>();
-        if (state.error !== null) throw state.error;
+        if (state.error) throw state.error;
         yield state;
         if (state.connection === 'closed') return;
-        if (this.#state === state) await changed.promise;
+        if (this.#state === state) await new Promise<void>((resolve) => (changed = resolve));
       }
     } finally {
       unsubscribe();
@@ -102,52 +108,54 @@ export class ExportWatch implements AsyncIterable<WatchState> {
   }
 
   #start(): void {
-    if (this.#run !== null || this.#state.connection === 'closed' || this.#signal?.aborted) return;
-    const run = new AbortController();
-    this.#run = run;
+    if (this.#run || this.#state.connection === 'closed' || this.#signal?.aborted) return;
+    this.#run = new AbortController();
+    const { signal } = this.#run;
+    this.#signal?.addEventListener('abort', () => this.#stop(), { signal });
     this.#show(this.#state.job, 'connecting');
-    follow(this.#followed(run.signal), run.signal).catch((error: unknown) => {
-      if (run.signal.aborted) return;
-      this.#fail(error instanceof Error ? error : new Error(String(error)));
+    follow(this.#followed(signal), signal).catch((cause: unknown) => {
+      if (signal.aborted) return;
+      const { job } = this.#state;
+      this.#set({ job, connection: 'closed', via: null, error: errorOf(cause), stale: true });
+      this.#stop();
     });
   }
 
-  /** The port of one run. What an abandoned run still hears is not shown. */
+  /** The port of one run. */
   #followed(signal: AbortSignal): Followed {
-    const show = (job: ExportJob | null, connection: Connection) => {
-      if (!signal.aborted) this.#show(job, connection);
-    };
+    const { id } = this;
     return {
-      id: this.id,
+      id,
       http: this.#http,
       WebSocket: this.#WebSocket ?? globalThis.WebSocket,
       since: () => this.#state.job?.seq ?? null,
-      receive: (job, by) => show(advance(this.#state.job, job), by),
-      lost: () => show(this.#state.job, 'reconnecting'),
+      take: (message, by) => {
+        let { job } = this.#state;
+        if (isJobReply(message) && message.job.id === id) job = advance(job, message.job);
+        else if (isReport(message) && message.job_id === id) job = withReport(job, message);
+        else return;
+        // What an abandoned run still hears is not shown.
+        if (!signal.aborted) this.#show(job, by() ?? this.#link);
+      },
+      lost: () => {
+        const online = globalThis.navigator?.onLine ?? true;
+        this.#show(this.#state.job, online ? 'reconnecting' : 'offline');
+      },
     };
   }
 
   #stop(): void {
     this.#run?.abort();
     this.#run = null;
-    if (this.#state.connection !== 'closed') this.#show(this.#state.job, 'idle');
+    this.#show(this.#state.job, 'idle');
   }
 
-  #aborted(): void {
-    this.#stop();
-    for (const listener of this.#listeners) listener();
-  }
-
-  #fail(error: Error): void {
-    this.#run = null;
-    this.#set({ job: this.#state.job, connection: 'closed', error, stale: true });
-  }
-
-  #show(job: ExportJob | null, connection: Connection): void {
-    const next = stateOf(job, connection);
-    if (next.job === this.#state.job && next.connection === this.#state.connection) return;
-    this.#set(next);
-    if (next.connection === 'closed') this.#stop();
+  #show(job: ExportJob | null, link: Link): void {
+    const state = this.#state;
+    if (state.connection === 'closed' || (job === state.job && link === this.#link)) return;
+    this.#link = link;
+    this.#set(stateOf(job, link));
+    if (isEnded(job)) this.#stop();
   }
 
   #set(state: WatchState): void {
@@ -156,8 +164,21 @@ export class ExportWatch implements AsyncIterable<WatchState> {
   }
 }
 
-function stateOf(job: ExportJob | null, connection: Connection): WatchState {
-  if (isEnded(job)) return { job, connection: 'closed', error: null, stale: false };
-  const open = connection === 'closed' ? 'idle' : connection;
-  return { job, connection: open, error: null, stale: job !== null && open === 'reconnecting' };
+function stateOf(job: ExportJob | null, link: Link): WatchState {
+  const seen = { job, error: null, stale: false } as const;
+  if (isEnded(job)) return { ...seen, job, connection: 'closed', via: null };
+  switch (link) {
+    case 'poll':
+      return { ...seen, connection: 'polling', via: link };
+    case 'socket':
+    case 'stream':
+      return { ...seen, connection: 'live', via: link };
+    case 'idle':
+    case 'connecting':
+      return { ...seen, connection: link, via: null };
+    case 'offline':
+    case 'reconnecting':
+      break;
+  }
+  return { ...seen, connection: link, via: null, stale: job !== null };
 }

@@ -1,4 +1,5 @@
 import type { ExportJob } from '@export-jobs/protocol';
+import type { Report } from '../src/advance.ts';
 
 const base = {
   id: 'job-1',
@@ -8,6 +9,9 @@ const base = {
   options: null,
   upload_id: null,
   retry_of: null,
+  tags: [],
+  max_dollars: null,
+  cost: null,
   created_at: 1,
   updated_at: 1,
   started_at: 1,
@@ -83,6 +87,14 @@ export function cancelled(seq: number): ExportJob {
     retry_count: 0,
     completed_at: 2,
   };
+}
+
+/** The message that tells of a report which led to this job. */
+export function reportOf(job: ExportJob): Report {
+  if (job.status !== 'processing') throw new Error(`the job is ${job.status}`);
+  const { id: job_id, seq, progress, attempt, stage, fps, speed, eta_ms, updated_at } = job;
+  const said = { job_id, seq, progress, attempt, stage, fps, speed, eta_ms, updated_at };
+  return { type: 'progress', ...said };
 }
 
 /** The message that carries a job. */

@@ -18,7 +18,23 @@ export interface ViewerSocket {
   readonly closed: Promise<number | null>;
 }
 
+/** An open answer of server-sent events. */
+export interface ViewerStream {
+  readonly url: string;
+  readonly authorization: string | undefined;
+  /** One whole event. */
+  send(message: { seq: number }): void;
+  /** Any bytes, such as a comment or half an event. */
+  write(bytes: string | Uint8Array): void;
+  end(): void;
+  cut(): void;
+  /** Resolves when it is over, whoever ended it. */
+  readonly closed: Promise<void>;
+}
+
 export interface Handlers {
+  /** Serves `GET …/stream`; without it that is refused with 404, as `http` decides. */
+  stream?: (stream: ViewerStream, dial: number) => void;
   http?: (request: IncomingMessage, body: Buffer, response: ServerResponse) => void;
   /** Refuse an upgrade by returning an HTTP status; 0 leaves it hanging without any answer. */
   refuse?: (url: string) => number | null;
@@ -29,12 +45,16 @@ export interface Handlers {
 
 export async function viewerServer(handlers: Handlers) {
   let dials = 0;
+  let streams = 0;
   const open = new Set<Duplex>();
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
-      if (handlers.http) handlers.http(request, Buffer.concat(chunks), response);
+      if (isStream(request)) streams += 1;
+      if (isStream(request) && handlers.stream)
+        handlers.stream(eventsTo(request, response), streams);
+      else if (handlers.http) handlers.http(request, Buffer.concat(chunks), response);
       else json(response, 404, problem('job_not_found', 404));
     });
   });
@@ -55,12 +75,32 @@ export async function viewerServer(handlers: Handlers) {
   return {
     baseUrl: `http://127.0.0.1:${portOf(server.address())}`,
     dials: () => dials,
+    streams: () => streams,
     openSockets: () => open.size,
     async [Symbol.asyncDispose]() {
       for (const stream of open) stream.destroy();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
+  };
+}
+
+const isStream = (request: IncomingMessage) =>
+  new URL(request.url ?? '', 'http://here').pathname.endsWith('/stream');
+
+function eventsTo(request: IncomingMessage, response: ServerResponse): ViewerStream {
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  response.flushHeaders();
+  const closed = Promise.withResolvers<void>();
+  response.on('close', closed.resolve);
+  return {
+    url: request.url ?? '',
+    authorization: request.headers.authorization,
+    send: (message) => response.write(`id: ${message.seq}\ndata: ${JSON.stringify(message)}\n\n`),
+    write: (bytes) => response.write(bytes),
+    end: () => response.end(),
+    cut: () => request.socket.destroy(),
+    closed: closed.promise,
   };
 }
 

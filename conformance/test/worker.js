@@ -78,26 +78,57 @@ async function render(id, { callback_url, token }, signal) {
   };
   if (sins.has('reports before it claims')) await call('progress', { progress: 0, seq: 1 });
   const claim = { nonce: randomUUID(), provider_job_id: id, worker_id: env.RUNPOD_POD_ID };
-  const { epoch, source, output } = await call('claim', claim);
+  const { epoch, source, output, channel } = await call('claim', claim);
+  const fenced = new AbortController();
+  const fence = () => sins.has('does not stop') || fenced.abort();
+  const isOffered = channel && !sins.has('stays with POST');
+  const onSocket = isOffered ? await openSocket(channel.url, token, fence) : undefined;
+  const say = async (name, body) => {
+    const { stop } = await (onSocket ?? call)(name, { epoch, seq: (seq += 1), ...body });
+    if (stop) fence();
+  };
   const headers = { authorization, 'if-match': `"${source.etag}"` };
   const film = Buffer.from(await (await fetch(source.url, { headers })).arrayBuffer());
 
   const encoder = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)']);
-  let seq = 1;
-  for (let done = 0; done < film.length && !signal.aborted; done += 100) {
+  let seq = 0;
+  for (let done = 0; done < film.length && !signal.aborted && !fenced.signal.aborted; done += 100) {
     const progress = Math.min(99, (100 * done) / film.length);
-    await call('progress', { epoch, seq: seq++, progress, stage: 'rendering' });
+    await say('progress', { progress, stage: 'rendering' });
     await sleep(100);
   }
   if (!sins.has('leaves its encoder')) encoder.kill('SIGKILL');
   if (signal.aborted) return false;
+  if (fenced.signal.aborted) return true;
 
   const sha256 = createHash('sha256').update(film).digest('hex');
   const made = { width: 160, height: 90, duration_ms: 500, frames: 12 };
   const manifest = { size: film.length, sha256, ...made };
   const about = { authorization, 'x-export-manifest': JSON.stringify(manifest) };
   await fetch(output.url, { method: 'PUT', headers: about, body: film });
-  await call('complete', { epoch, seq: seq++, output_video_key: output.key, manifest });
-  if (sins.has('reports after complete')) await call('progress', { epoch, seq, progress: 100 });
+  await say('complete', { output_video_key: output.key, manifest });
+  if (sins.has('reports after complete')) await say('progress', { progress: 100 });
   return true;
+}
+
+/** @returns what makes calls on a socket, with the answers of the same POST; undefined when there is none. */
+async function openSocket(url, token, onStop) {
+  const credential = sins.has('dials as nobody') ? [] : [`bearer.${token}`];
+  const socket = new WebSocket(url, ['render.v1', ...credential]);
+  const waiting = new Map();
+  socket.addEventListener('message', ({ data }) => {
+    const { type, seq, problem, ...answer } = JSON.parse(data);
+    if (type === 'stop') onStop();
+    waiting.get(seq)?.(problem ?? answer);
+  });
+  const isOpen = await new Promise((resolve) => {
+    socket.addEventListener('open', () => resolve(true));
+    socket.addEventListener('close', () => resolve(false));
+  });
+  if (!isOpen) return undefined;
+  return async (type, body) => {
+    const answer = new Promise((resolve) => waiting.set(body.seq, resolve));
+    socket.send(JSON.stringify({ type, ...body }));
+    return await answer;
+  };
 }

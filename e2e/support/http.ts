@@ -65,9 +65,12 @@ export async function download(base: string, job: ExportJob, file: string): Prom
   return response;
 }
 
+/** A message, and the job as a viewer sees it after that. */
+export type Heard = JobMessage & { job: ExportJob };
+
 /** A viewer that notes everything it hears, until its socket closes. */
 export class Viewer {
-  readonly heard: JobMessage[] = [];
+  readonly heard: Heard[] = [];
   readonly #socket: WebSocket;
   readonly #waiting = new Set<() => void>();
 
@@ -76,7 +79,8 @@ export class Viewer {
     this.#socket = new WebSocket(`${base.replace('http', 'ws')}/api/jobs/${jobId}/ws${query}`);
     this.#socket.addEventListener('message', ({ data }) => {
       const message = v.parse(v.pipe(v.string(), v.parseJson(), WebSocketMessage), data);
-      if (message.type !== 'pong') this.heard.push(message);
+      const job = seenAfter(message, this.heard.at(-1)?.job ?? null);
+      if (message.type !== 'pong' && job) this.heard.push({ ...message, job });
       for (const wake of this.#waiting) wake();
     });
     this.#socket.addEventListener('close', () => {
@@ -85,7 +89,7 @@ export class Viewer {
   }
 
   /** The first message that fits, past or to come. @throws when the socket closes without it. */
-  async hears(fits: (message: JobMessage) => boolean, timeoutMs = 60_000): Promise<JobMessage> {
+  async hears(fits: (message: Heard) => boolean, timeoutMs = 60_000): Promise<Heard> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const found = this.heard.find(fits);
@@ -112,6 +116,15 @@ export class Viewer {
   close(): void {
     this.#socket.close();
   }
+}
+
+/** The job after a message: a report has only what a report can change. */
+function seenAfter(message: WebSocketMessage, last: ExportJob | null): ExportJob | null {
+  if (message.type === 'pong') return null;
+  if (message.type !== 'progress') return message.job;
+  if (last?.status !== 'processing') return null;
+  const { type: _type, job_id: _id, message: said = null, ...report } = message;
+  return { ...last, ...report, message: said };
 }
 
 /** Watches a job to its end through any number of lost connections, as a patient viewer would. */

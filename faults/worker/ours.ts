@@ -11,6 +11,8 @@ declare global {
   }
 }
 
+export { ExportFeed } from '../../workers/src/index.ts';
+
 export class ExportJobState extends RealObject {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, faulty(env));

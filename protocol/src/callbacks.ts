@@ -37,6 +37,8 @@ export const ClaimBody = v.object({
   nonce: v.pipe(v.string(), v.minLength(8), v.maxLength(64)),
   provider_job_id: v.nullable(Label),
   worker_id: v.nullable(Label),
+  /** What it renders on, as the provider names its GPU; without one, `cpu`. For the job's cost. */
+  hardware: v.optional(Label, 'cpu'),
 });
 export type ClaimBody = v.InferOutput<typeof ClaimBody>;
 
@@ -53,6 +55,11 @@ export const ClaimReply = v.object({
   /** `PUT output.url` with the same bearer token, Content-Length, and the manifest as JSON in
    * `X-Export-Manifest`. */
   output: v.object({ url: v.string(), key: v.string(), content_type: v.string() }),
+  /**
+   * A WebSocket on which the later calls may be made, see `channel.ts`; offered subprotocols
+   * `render.v1, bearer.{token}`. Without it, or while it cannot be opened, they are made by POST.
+   */
+  channel: v.optional(v.object({ url: v.string() })),
 });
 export type ClaimReply = v.InferOutput<typeof ClaimReply>;
 

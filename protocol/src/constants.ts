@@ -9,7 +9,9 @@ export const PONG = '{"type":"pong"}';
 
 /** The WebSocket subprotocol that a viewer offers; the server echoes this one and no other. */
 export const VIEWER_SUBPROTOCOL = 'export.v1';
-/** A viewer's token travels as a second offered subprotocol: this prefix, then the token. */
+/** The same for a renderer's socket. */
+export const RENDERER_SUBPROTOCOL = 'render.v1';
+/** A token travels as a second offered subprotocol: this prefix, then the token. */
 export const BEARER_SUBPROTOCOL = 'bearer.';
 
 /** Largest file that one `PUT` may carry into R2, bytes. */
@@ -18,7 +20,7 @@ export const MAX_UPLOAD_BYTES = 5 * 1024 ** 3 - 5 * 1024 ** 2;
 /** Largest message that a viewer may send, characters. */
 export const MAX_VIEWER_FRAME = 1024;
 
-/** Why the server closes a viewer's socket. */
+/** Why the server closes a socket. */
 export const CLOSE_CODES = {
   /** Too many messages in too short a time. */
   flood: 1008,
@@ -26,4 +28,6 @@ export const CLOSE_CODES = {
   oversize: 1009,
   /** The socket's state was written by another version: dial again at once. */
   stale: 4409,
+  /** To a renderer: the attempt is not, or no longer, its own. */
+  fenced: 4410,
 } as const;

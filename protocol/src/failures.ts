@@ -33,6 +33,7 @@ export const FAILURES = {
     retry: 'never',
     sentence: 'The renderer has no encoder for this format. Choose another format.',
   },
+  spend_cap_reached: { retry: 'never', sentence: 'The export has cost as much as it may.' },
   // The attempt went wrong: charged to the job's own attempts.
   renderer_error: { retry: 'attempt', sentence: 'The renderer reported an error.' },
   encoder_failed: { retry: 'attempt', sentence: 'The encoder stopped unexpectedly.' },

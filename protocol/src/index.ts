@@ -7,5 +7,6 @@ export * from './problems.ts';
 export * from './job.ts';
 export * from './messages.ts';
 export * from './callbacks.ts';
+export * from './channel.ts';
 export * from './requests.ts';
 export * from './explain.ts';

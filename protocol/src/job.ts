@@ -42,6 +42,28 @@ export const Output = v.object({
 });
 export type Output = v.InferOutput<typeof Output>;
 
+/**
+ * What a job has used so far, by published prices: an estimate, not an invoice. `gpu` is the time between
+ * each claim and the end of its attempt, by hardware; `platform` is what its object counted of itself.
+ */
+export const Cost = v.object({
+  /** Dollars in all. */
+  dollars: Positive,
+  gpu: v.array(v.object({ hardware: v.string(), ms: Count, dollars: Positive })),
+  platform: v.object({
+    /** Calls and alarms of the object, and messages from its renderers. */
+    requests: Count,
+    messages: Count,
+    /** Rows written by the object and into D1. */
+    rows: Count,
+    dollars: Positive,
+  }),
+});
+export type Cost = v.InferOutput<typeof Cost>;
+
+/** A label of the owner's choosing, by which exports can be listed. */
+export const Tag = v.pipe(v.string(), v.regex(/^[\w.:-]{1,64}$/));
+
 const base = {
   id: v.string(),
   /** Percent of the whole job. Never falls within an attempt; 100 only when complete. */
@@ -62,6 +84,10 @@ const base = {
   filename: v.nullable(v.string()),
   input_size: v.nullable(Count),
   options: v.nullable(KnownOptions),
+  tags: v.optional(v.array(v.string()), []),
+  /** How much it may cost before it is stopped, dollars; null for no limit. */
+  max_dollars: v.optional(v.nullable(Positive), null),
+  cost: v.optional(v.nullable(Cost), null),
   created_at: EpochMs,
   updated_at: EpochMs,
   started_at: v.nullable(EpochMs),

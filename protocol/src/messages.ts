@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { ExportJob, JOB_STATUSES, Percent } from './job.ts';
+import { EpochMs, ExportJob, JOB_STATUSES, Percent, STAGES } from './job.ts';
 
 /** What a viewer may say. `since` is the last `seq` it has seen. */
 export const ClientMessage = v.variant('type', [
@@ -11,19 +11,21 @@ export const ClientMessage = v.variant('type', [
 ]);
 export type ClientMessage = v.InferOutput<typeof ClientMessage>;
 
-const event = {
+const numbered = {
   job_id: v.string(),
   /** Order of this event in the job's life; a viewer drops a message with a smaller one. */
   seq: v.pipe(v.number(), v.integer(), v.minValue(0)),
-  /** The whole job after this event. */
-  job: ExportJob,
 };
+/** With the whole job after this event. */
+const event = { ...numbered, job: ExportJob };
+const Hint = v.nullable(v.pipe(v.number(), v.finite(), v.minValue(0)));
 
 /**
  * What a viewer hears. `status` is any change of status that has no type of its own, and the
- * snapshot that every connection starts with; `complete` and `error` end the stream.
+ * snapshot that every connection starts with; `complete` and `error` end the stream. `progress` has
+ * only what a report can change of a job that is being processed.
  */
-export const WebSocketMessage = v.variant('type', [
+export const JobMessage = v.variant('type', [
   v.object({
     ...event,
     type: v.literal('status'),
@@ -31,15 +33,36 @@ export const WebSocketMessage = v.variant('type', [
     progress: Percent,
   }),
   v.object({
-    ...event,
+    ...numbered,
     type: v.literal('progress'),
     progress: Percent,
     message: v.optional(v.string()),
+    attempt: v.pipe(v.number(), v.integer(), v.minValue(1)),
+    stage: v.picklist(STAGES),
+    fps: Hint,
+    speed: Hint,
+    eta_ms: Hint,
+    updated_at: EpochMs,
   }),
   v.object({ ...event, type: v.literal('complete'), output_url: v.string() }),
   v.object({ ...event, type: v.literal('error'), error: v.string() }),
+]);
+export type JobMessage = v.InferOutput<typeof JobMessage>;
+
+/** The same on a socket, which also answers pings. */
+export const WebSocketMessage = v.variant('type', [
+  ...JobMessage.options,
   v.object({ type: v.literal('pong') }),
 ]);
 export type WebSocketMessage = v.InferOutput<typeof WebSocketMessage>;
-/** Any message but the answer to a ping. */
-export type JobMessage = Exclude<WebSocketMessage, { type: 'pong' }>;
+
+/**
+ * What the feed of an owner says: of any of its jobs each change of state as a `status` with the whole job
+ * and each report; `ready` once all is told that there was to tell, with the cursor to come back with.
+ */
+export const FeedMessage = v.variant('type', [
+  ...JobMessage.options,
+  v.object({ type: v.literal('ready'), cursor: EpochMs }),
+  v.object({ type: v.literal('pong') }),
+]);
+export type FeedMessage = v.InferOutput<typeof FeedMessage>;

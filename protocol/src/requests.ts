@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { MAX_UPLOAD_BYTES } from './constants.ts';
-import { ExportJob, JOB_STATUSES } from './job.ts';
+import { ExportJob, JOB_STATUSES, Tag } from './job.ts';
+import { JobMessage } from './messages.ts';
 import { ExportOptions } from './options.ts';
 
 /** An upload's id: `upl_` and 26 characters of Crockford's base 32, lower case. */
@@ -33,6 +34,16 @@ export type UploadedReply = v.InferOutput<typeof UploadedReply>;
 export const CreateRequest = v.strictObject({
   input: v.strictObject({ upload_id: UploadId }),
   options: v.optional(ExportOptions, {}),
+  /** Labels to list it by. */
+  tags: v.optional(
+    v.pipe(
+      v.array(Tag),
+      v.maxLength(8),
+      v.check((tags) => new Set(tags).size === tags.length, 'has the same tag twice'),
+    ),
+  ),
+  /** Stops the export once its renderers have cost this much, dollars. */
+  max_dollars: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0.0001), v.maxValue(10_000))),
 });
 export type CreateRequest = v.InferOutput<typeof CreateRequest>;
 
@@ -44,9 +55,23 @@ export type CreateReply = v.InferOutput<typeof CreateReply>;
 export const JobReply = v.object({ job: ExportJob });
 export type JobReply = v.InferOutput<typeof JobReply>;
 
-/** `GET /api/jobs?status=&limit=&cursor=`, newest first. */
+/**
+ * `GET /api/jobs/{id}?since=&wait=`: the last `seq` that was seen, and how long to wait for more, seconds.
+ */
+export const PollQuery = v.strictObject({
+  since: v.pipe(v.string(), v.regex(/^\d{1,15}$/), v.toNumber()),
+  wait: v.optional(v.pipe(v.string(), v.regex(/^\d+$/), v.toNumber(), v.maxValue(60)), '0'),
+});
+export type PollQuery = v.InferOutput<typeof PollQuery>;
+
+/** Its answer: the job now, and the messages after `since` in order; none when nothing happened. */
+export const PollReply = v.object({ job: ExportJob, events: v.array(JobMessage) });
+export type PollReply = v.InferOutput<typeof PollReply>;
+
+/** `GET /api/jobs?status=&tag=&limit=&cursor=`, newest first; one of `status` and `tag`. */
 export const ListQuery = v.strictObject({
   status: v.optional(v.picklist(JOB_STATUSES)),
+  tag: v.optional(Tag),
   limit: v.optional(
     v.pipe(v.string(), v.regex(/^\d+$/), v.toNumber(), v.minValue(1), v.maxValue(100)),
     '20',
@@ -54,6 +79,22 @@ export const ListQuery = v.strictObject({
   cursor: v.optional(v.pipe(v.string(), v.maxLength(200))),
 });
 export type ListQuery = v.InferOutput<typeof ListQuery>;
+
+/**
+ * `GET /api/feed`: one socket for all jobs of an owner, of one tag or of all. `status` says whose reports
+ * are wanted and which jobs are told of at first; that a job changes is told in any case. `since` is
+ * the cursor of the last `ready`, or the newest `updated_at` that was seen.
+ */
+export const FeedQuery = v.strictObject({
+  tag: v.optional(Tag),
+  status: v.optional(v.picklist(JOB_STATUSES)),
+  since: v.optional(v.pipe(v.string(), v.regex(/^\d{1,15}$/), v.toNumber())),
+});
+export type FeedQuery = v.InferOutput<typeof FeedQuery>;
+
+/** `POST /api/feed/tokens`: lets a browser open the feed until `expires_at`, epoch ms. */
+export const FeedTokenReply = v.object({ feed_token: v.string(), expires_at: v.number() });
+export type FeedTokenReply = v.InferOutput<typeof FeedTokenReply>;
 
 /** A page; `next_cursor` is null on the last one. */
 export const ListReply = v.object({

@@ -6,5 +6,7 @@
  *
  * - 1: the first one.
  * - 2: `wait_reason` of a pending job.
+ * - 3: the renderer's socket; `cost`, `tags` and `max_dollars` of a job; `progress` messages carry what a
+ *   report can change instead of the whole job, and `seq` tells the percent that was seen.
  */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;

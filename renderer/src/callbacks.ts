@@ -1,22 +1,23 @@
 // Responsible for the renderer's side of the conversation with the server: claim, reports, the end,
-// and the lease. Must not hold up the work: a report waits for nobody.
-import {
+// the lease, and which way each call goes. Must not hold up the work: a report waits for nobody.
+import type {
+  ClaimBody,
   ClaimReply,
-  ErrorReply,
-  ReportReply,
-  type ClaimBody,
-  type CompleteBody,
-  type ErrorBody,
-  type ProgressBody,
-  type RenderTicket,
+  CompleteBody,
+  ErrorBody,
+  ProgressBody,
+  RendererFrame,
+  RenderTicket,
 } from '@export-jobs/protocol';
-import * as v from 'valibot';
+import { PATIENCE, type Patience } from './patience.ts';
+import { redact } from './redact.ts';
 import { backoff, pause } from './runpod/pause.ts';
 import type { Log } from './runpod/log.ts';
-import { redact } from './redact.ts';
-import { Fenced, refusalOf, Unreachable } from './server-reply.ts';
+import { ServerCalls, type Answer, type Transport } from './server-calls.ts';
+import { ServerLink } from './server-link.ts';
+import { Fenced, Unreachable } from './server-reply.ts';
+import type { Pace } from './server-socket.ts';
 
-const CALL_TIMEOUT_MS = 10_000;
 /** How long a claim is tried before the job is given back to the platform, ms. */
 const CLAIM_PATIENCE_MS = 60_000;
 /** The fastest that reports are sent, whatever the server asks for, ms. */
@@ -33,13 +34,6 @@ export class LeaseLost extends Error {
 export type Report = Required<Pick<ProgressBody, 'progress' | 'stage'>> &
   Pick<ProgressBody, 'message' | 'fps' | 'speed' | 'eta_ms'>;
 
-/** Pauses between tries, ms. */
-export interface Patience {
-  readonly baseMs: number;
-  readonly capMs: number;
-}
-const PATIENCE: Patience = { baseMs: 500, capMs: 8000 };
-
 /**
  * Claims the job of a ticket.
  * @throws Fenced when it is somebody else's or over, Refused when the ticket is not accepted,
@@ -51,39 +45,40 @@ export async function claimJob(
   signal: AbortSignal,
   patience = PATIENCE,
 ): Promise<ClaimReply> {
+  const calls = new ServerCalls(ticket, patience.callMs);
   const giveUpAt = Date.now() + CLAIM_PATIENCE_MS;
   const isLate = () => Date.now() > giveUpAt;
-  return await insist(
-    () => call(ticket, 'claim', body, ClaimReply, signal),
-    isLate,
-    signal,
-    patience,
-  );
+  return await insist(() => calls.claim(body, signal), isLate, signal, patience);
 }
 
 /** The conversation about one claimed job. */
 export class Channel {
-  readonly #ticket: RenderTicket;
   readonly #epoch: number;
   readonly #log: Log;
   readonly #patience: Patience;
+  readonly #calls: ServerCalls;
+  /** Not there when the server offers none. */
+  readonly #link: ServerLink | undefined;
   readonly #lost = new AbortController();
   readonly #closed = new AbortController();
   #seq = 0;
   #leaseMs: number;
   #reportMs: number;
+  #leaseFrom = 0;
   #leaseTimer: NodeJS.Timeout | undefined;
+  #failedOnSocket = false;
   #report: Report = { progress: 0, stage: 'starting' };
   #wake: () => void = () => undefined;
   readonly #reporting: Promise<void>;
 
   constructor(ticket: RenderTicket, claim: ClaimReply, log: Log, patience = PATIENCE) {
-    this.#ticket = ticket;
     this.#epoch = claim.epoch;
     this.#leaseMs = claim.lease_ms;
     this.#reportMs = claim.next_report_ms;
     this.#log = log;
     this.#patience = patience;
+    this.#calls = new ServerCalls(ticket, patience.callMs);
+    this.#link = this.#openLink(ticket, claim);
     this.#renewLease(Date.now());
     this.#reporting = this.#keepReporting();
   }
@@ -105,7 +100,7 @@ export class Channel {
    * @throws Fenced, LeaseLost, or Refused when the output is not accepted.
    */
   async complete(body: Omit<CompleteBody, 'epoch' | 'seq'>): Promise<void> {
-    await this.#say('complete', body, v.object({ success: v.literal(true) }));
+    await this.#say({ type: 'complete', ...body, ...this.#fence() });
   }
 
   /**
@@ -113,34 +108,59 @@ export class Channel {
    * @throws Fenced, LeaseLost, Refused or Unreachable.
    */
   async fail(body: Omit<ErrorBody, 'epoch' | 'seq'>, withinMs = Infinity): Promise<void> {
-    await this.#say('error', body, ErrorReply, withinMs);
+    await this.#say({ type: 'error', ...body, ...this.#fence() }, withinMs);
   }
 
-  /** Ends all reporting; the lease is left to run out. */
+  /** Ends all reporting, and the socket; the lease is left to run out. */
   async close(): Promise<void> {
     this.#closed.abort();
+    this.#link?.close();
     clearTimeout(this.#leaseTimer);
     await this.#reporting;
   }
 
+  #openLink(ticket: RenderTicket, { channel }: ClaimReply): ServerLink | undefined {
+    if (!channel) return undefined;
+    const dial = {
+      url: channel.url,
+      token: ticket.token,
+      callMs: this.#patience.callMs,
+      onPace: (pace: Pace) => this.#changePace(pace),
+      onStop: (code: string) => this.#lost.abort(new Fenced(code)),
+    };
+    const link = new ServerLink(dial, this.#patience, this.#log);
+    this.signal.addEventListener('abort', () => link.close());
+    return link;
+  }
+
+  /**
+   * By the socket where there is one. After a call that failed there the next goes by POST, so that
+   * no lease depends on sockets that open, take calls and answer none.
+   */
+  async #call(frame: RendererFrame, signal: AbortSignal): Promise<Answer> {
+    const socket = this.#failedOnSocket ? undefined : this.#link?.socket;
+    const transport: Transport = socket ?? this.#calls;
+    this.#failedOnSocket = false;
+    try {
+      return await transport.call(frame, signal);
+    } catch (error) {
+      this.#failedOnSocket = socket !== undefined && error instanceof Unreachable;
+      throw error;
+    }
+  }
+
   /** The last word: repeated, with one number, until it is acknowledged or the lease is gone. */
-  async #say<T>(
-    name: string,
-    body: object,
-    reply: v.GenericSchema<unknown, T>,
-    withinMs = Infinity,
-  ): Promise<void> {
+  async #say(word: RendererFrame, withinMs = Infinity): Promise<void> {
     this.#closed.abort();
     await this.#reporting;
-    const message = { ...body, epoch: this.#epoch, seq: this.#nextSeq() };
     const giveUpAt = Date.now() + withinMs;
     const isLate = () => Date.now() > giveUpAt;
-    const say = () => call(this.#ticket, name, message, reply, this.signal);
-    await insist(say, isLate, this.signal, this.#patience);
+    await insist(() => this.#call(word, this.signal), isLate, this.signal, this.#patience);
   }
 
   async #keepReporting(): Promise<void> {
     const closed = this.#closed.signal;
+    await this.#waitForLink();
     for (let failures = 0; !closed.aborted && !this.signal.aborted;) {
       const sent = this.#report;
       const ok = await this.#sendReport(sent);
@@ -152,27 +172,31 @@ export class Channel {
     }
   }
 
+  /** The claim has just said as much as a first report would: it can wait for a cheaper way. */
+  async #waitForLink(): Promise<void> {
+    if (!this.#link) return;
+    const inTime = Math.min(this.#patience.headStartMs, this.#leaseMs / 3);
+    await pause(inTime, AbortSignal.any([this.#link.tried, this.#closed.signal, this.signal]));
+  }
+
   async #waitForTurn(waitMs: number): Promise<void> {
     const woken = new AbortController();
     this.#wake = () => woken.abort();
-    const inTime = Math.max(MIN_REPORT_MS, Math.min(waitMs, this.#leaseMs / 3));
-    await pause(inTime, AbortSignal.any([woken.signal, this.#closed.signal, this.signal]));
+    const signal = AbortSignal.any([woken.signal, this.#closed.signal, this.signal]);
+    await pause(this.#inTime(waitMs), signal);
+  }
+
+  /** A wait that spares the server, but not the lease. */
+  #inTime(waitMs: number): number {
+    return Math.max(MIN_REPORT_MS, Math.min(waitMs, this.#leaseMs / 3));
   }
 
   async #sendReport(report: Report): Promise<boolean> {
-    const { epoch, seq } = { epoch: this.#epoch, seq: this.#nextSeq() };
+    const frame = { type: 'progress' as const, ...report, ...this.#fence() };
     const sentAt = Date.now();
     try {
-      const signal = AbortSignal.any([this.signal, this.#closed.signal]);
-      const reply = await call(
-        this.#ticket,
-        'progress',
-        { ...report, epoch, seq },
-        ReportReply,
-        signal,
-      );
-      this.#leaseMs = reply.lease_ms ?? this.#leaseMs;
-      this.#reportMs = reply.next_report_ms ?? this.#reportMs;
+      const answer = await this.#call(frame, AbortSignal.any([this.signal, this.#closed.signal]));
+      this.#takePace(answer);
       this.#renewLease(sentAt);
       return true;
     } catch (error) {
@@ -183,18 +207,33 @@ export class Channel {
     }
   }
 
+  /** A faster one means that a viewer has come, who is told at once. */
+  #changePace(pace: Pace): void {
+    const before = this.#inTime(this.#reportMs);
+    this.#takePace(pace);
+    this.#renewLease(this.#leaseFrom);
+    if (this.#inTime(this.#reportMs) < before) this.#wake();
+  }
+
+  #takePace({ lease_ms = this.#leaseMs, next_report_ms = this.#reportMs }: Answer): void {
+    this.#leaseMs = lease_ms;
+    this.#reportMs = next_report_ms;
+  }
+
   /** Runs from the sending, so that it ends before the server's, which runs from the receipt. */
   #renewLease(from: number): void {
+    this.#leaseFrom = from;
     clearTimeout(this.#leaseTimer);
-    // Unreferenced: it must not keep a process alive whose job is over.
     const leftMs = Math.max(0, from + this.#leaseMs - Date.now());
     this.#leaseTimer = setTimeout(() => this.#lost.abort(new LeaseLost()), leftMs);
+    // It must not keep a process alive whose job is over.
     this.#leaseTimer.unref();
   }
 
-  #nextSeq(): number {
+  /** Who speaks, and which call this is. */
+  #fence(): { readonly epoch: number; readonly seq: number } {
     this.#seq += 1;
-    return this.#seq;
+    return { epoch: this.#epoch, seq: this.#seq };
   }
 }
 
@@ -214,37 +253,5 @@ async function insist<T>(
       await pause(backoff(failures, baseMs, capMs), signal);
       signal.throwIfAborted();
     }
-  }
-}
-
-async function call<T>(
-  ticket: RenderTicket,
-  name: string,
-  body: object,
-  reply: v.GenericSchema<unknown, T>,
-  signal: AbortSignal,
-): Promise<T> {
-  const { status, text } = await send(ticket, name, body, signal);
-  if (status !== 200) throw refusalOf(status, text);
-  try {
-    return v.parse(reply, JSON.parse(text));
-  } catch (error) {
-    throw new Unreachable('the server gave an answer that makes no sense', { cause: error });
-  }
-}
-
-async function send(ticket: RenderTicket, name: string, body: object, signal: AbortSignal) {
-  try {
-    const response = await fetch(`${ticket.callback_url.replace(/\/$/, '')}/${name}`, {
-      method: 'POST',
-      redirect: 'error',
-      headers: { 'content-type': 'application/json', authorization: `Bearer ${ticket.token}` },
-      body: JSON.stringify(body),
-      signal: AbortSignal.any([signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]),
-    });
-    return { status: response.status, text: await response.text() };
-  } catch (error) {
-    signal.throwIfAborted();
-    throw new Unreachable('the server could not be reached', { cause: error });
   }
 }

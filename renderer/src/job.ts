@@ -3,10 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { FAILURES, RenderTicket, type FailureCode } from '@export-jobs/protocol';
 import * as v from 'valibot';
-import { Channel, claimJob, LeaseLost, type Patience } from './callbacks.ts';
+import { Channel, claimJob, LeaseLost } from './callbacks.ts';
 import { hasSystemCode, RenderFailure } from './failure.ts';
 import type { FfmpegReport } from './ffmpeg/locate.ts';
 import { makeJobFolder } from './job-folder.ts';
+import { PATIENCE, type Patience } from './patience.ts';
 import { redact } from './redact.ts';
 import { JobAborted, type Job, type JobContext, type JobResult } from './runpod/index.ts';
 import { abortLater } from './runpod/pause.ts';
@@ -19,9 +20,11 @@ export interface RendererSetup {
   /** Where jobs keep their files. */
   readonly root: string;
   /** Shorter times for tests. */
-  readonly timing?: Timing & { readonly patience?: Patience };
+  readonly timing?: Timing & { readonly patience?: Partial<Patience> };
 }
 
+/** The longest name that a claim may carry. */
+const MAX_LABEL_CHARS = 200;
 /** How long a process that must end still tries to say so, ms. */
 const LAST_WORD_MS = 5000;
 
@@ -38,10 +41,15 @@ export async function renderJob(
 ): Promise<JobResult> {
   const ticket = v.safeParse(RenderTicket, job.input);
   if (!ticket.success) return { error: 'the input is not a render ticket' };
-  const { signal, workerId, log } = context;
-  const patience = setup.timing?.patience;
+  const { signal, workerId, gpuType, log } = context;
+  const patience = { ...PATIENCE, ...setup.timing?.patience };
   // Anew for each delivery: a job that comes twice to one process has two owners.
-  const claim = { nonce: randomUUID(), provider_job_id: job.id, worker_id: workerId };
+  const claim = {
+    nonce: randomUUID(),
+    provider_job_id: job.id,
+    worker_id: workerId,
+    hardware: gpuType?.slice(0, MAX_LABEL_CHARS) ?? 'cpu',
+  };
   const over = new AbortController();
   try {
     const claimed = await claimJob(

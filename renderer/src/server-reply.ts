@@ -1,6 +1,8 @@
 import { Problem } from '@export-jobs/protocol';
 import * as v from 'valibot';
 
+const ProblemText = v.pipe(v.string(), v.parseJson(), Problem);
+
 /** The server says that this attempt is no longer ours, or that the job has ended: stop at once. */
 export class Fenced extends Error {
   constructor(code: string) {
@@ -27,19 +29,19 @@ export class Unreachable extends Error {}
  * @returns the error to throw.
  */
 export function refusalOf(status: number, body: string): Fenced | Refused | Unreachable {
-  const { code, stop } = readProblem(body);
+  const problem = v.safeParse(ProblemText, body);
+  return refusalIn(problem.success ? { ...problem.output, status } : { status, code: 'unknown' });
+}
+
+/** The same from a problem that has been read. */
+export function refusalIn({
+  status,
+  code,
+  stop,
+}: Pick<Problem, 'status' | 'code' | 'stop'>): Fenced | Refused | Unreachable {
   if (stop) return new Fenced(code);
   if (status >= 500 || status === 429 || status === 408) {
     return new Unreachable(`the server answered ${status} ${code}`);
   }
   return new Refused(status, code);
-}
-
-function readProblem(body: string): { code: string; stop: boolean } {
-  try {
-    const { code, stop = false } = v.parse(Problem, JSON.parse(body));
-    return { code, stop };
-  } catch {
-    return { code: 'unknown', stop: false };
-  }
 }

@@ -1,5 +1,6 @@
 // A small real HTTP server that plays the server's part towards a renderer: claim, source, reports,
-// output, end. What it is told, and how it misbehaves, is in the hands of the test.
+// output, end; the calls after the claim also on a WebSocket. What it is told, and how it misbehaves,
+// is in the hands of the test.
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import {
@@ -11,9 +12,11 @@ import {
   problem,
   ProgressBody,
   type ProblemCode,
+  type RendererFrame,
   type ExportOptionsInput,
 } from '@export-jobs/protocol';
 import * as v from 'valibot';
+import { FakeChannel, type FrameAnswer } from './fake-channel.ts';
 
 const Manifest = v.pipe(v.string(), v.parseJson(), OutputManifest);
 
@@ -21,12 +24,17 @@ export interface FakeServerOptions {
   readonly source: Buffer;
   readonly options?: ExportOptionsInput;
   readonly leaseMs?: number;
-  readonly reportMs?: number;
+  readonly reportMs?: number | (() => number);
   /** Answers in the place of the usual one; `undefined` leaves it. */
-  readonly answer?: (call: Heard) => ProblemCode | 'hang up' | undefined;
+  readonly answer?: (call: Heard) => ProblemCode | 'hang up' | 'swallow' | undefined;
+  /** Whether a socket is offered, or another address in its place. Default: none is. */
+  readonly channel?: boolean | string;
+  /** Refuses the nth dial (from 1) with this status; 0 leaves it hanging. */
+  readonly refuseDial?: (nth: number) => number | undefined;
 }
 export interface Heard {
   readonly name: string;
+  readonly via: 'post' | 'socket';
   readonly body: unknown;
   readonly at: number;
 }
@@ -40,10 +48,13 @@ export async function startFakeServer(setup: FakeServerOptions) {
   const server = createServer((request, response) => {
     serve(request, response).catch(() => response.destroy());
   });
+  const channel = new FakeChannel(server, answerFrame, setup.refuseDial);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const port = typeof address === 'object' && address ? address.port : 0;
   const url = `http://127.0.0.1:${port}`;
+  const channelUrl =
+    typeof setup.channel === 'string' ? setup.channel : `ws://127.0.0.1:${port}/renderer`;
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const name = (request.url ?? '').slice(1);
@@ -53,10 +64,11 @@ export async function startFakeServer(setup: FakeServerOptions) {
       return;
     }
     const isFile = name === 'source' || name === 'output';
-    const body: unknown = isFile ? raw.length : parse(name, raw);
-    const call: Heard = { name, body, at: Date.now() };
+    const body: unknown = isFile ? raw.length : strictly(name, JSON.parse(raw.toString('utf8')));
+    const call: Heard = { name, via: 'post', body, at: Date.now() };
     heard.push(call);
     const instead = setup.answer?.(call);
+    if (instead === 'swallow') return;
     if (instead === 'hang up') response.destroy();
     else if (instead) refuse(response, instead);
     else if (name === 'source') sendSource(request, response);
@@ -64,8 +76,22 @@ export async function startFakeServer(setup: FakeServerOptions) {
     else json(response, replyTo(name));
   }
 
+  function answerFrame({ type, ...body }: RendererFrame): FrameAnswer {
+    const call: Heard = { name: type, via: 'socket', body, at: Date.now() };
+    heard.push(call);
+    return setup.answer?.(call) ?? paceOf();
+  }
+
+  function paceOf() {
+    const { leaseMs = 45_000, reportMs = 100 } = setup;
+    return {
+      lease_ms: leaseMs,
+      next_report_ms: typeof reportMs === 'number' ? reportMs : reportMs(),
+    };
+  }
+
   function replyTo(name: string): unknown {
-    const pace = { lease_ms: setup.leaseMs ?? 45_000, next_report_ms: setup.reportMs ?? 100 };
+    const pace = paceOf();
     if (name === 'error') return { success: true, retrying: false };
     if (name !== 'claim') return { success: true, ...pace };
     return {
@@ -75,6 +101,7 @@ export async function startFakeServer(setup: FakeServerOptions) {
       options: v.parse(ExportOptions, setup.options ?? {}),
       source: { url: `${url}/source`, size: setup.source.length, etag, filename: 'a film.mp4' },
       output: { url: `${url}/output`, key: 'out/t/j/1/1/film.mp4', content_type: 'video/mp4' },
+      ...(setup.channel ? { channel: { url: channelUrl } } : {}),
     };
   }
 
@@ -108,6 +135,7 @@ export async function startFakeServer(setup: FakeServerOptions) {
   return {
     url,
     heard,
+    channel,
     stored,
     ticket: { v: 1, job_id: 'job', attempt: 1, callback_url: url, token: TOKEN } as const,
     /** The calls of one name, with their bodies. */
@@ -115,13 +143,15 @@ export async function startFakeServer(setup: FakeServerOptions) {
     progress: () =>
       heard.filter((call) => call.name === 'progress').map((c) => v.parse(ProgressBody, c.body)),
     async close() {
+      channel.cut();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
   };
 }
 
-function parse(name: string, raw: Buffer): unknown {
+/** The body of a call, when it has nothing that the protocol does not know. */
+function strictly(name: string, body: unknown): unknown {
   const schemas = {
     claim: ClaimBody,
     progress: ProgressBody,
@@ -130,7 +160,7 @@ function parse(name: string, raw: Buffer): unknown {
   };
   const schema = Object.entries(schemas).find(([known]) => known === name)?.[1];
   if (!schema) throw new Error(`nobody calls ${name}`);
-  return v.parse(v.strictObject(schema.entries), JSON.parse(raw.toString('utf8')));
+  return v.parse(v.strictObject(schema.entries), body);
 }
 
 async function readAll(request: IncomingMessage): Promise<Buffer> {

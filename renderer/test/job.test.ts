@@ -26,7 +26,12 @@ afterAll(async () => {
   await studio.close();
 });
 
-async function start(options: FakeServerOptions, ticket?: unknown, aborted?: JobAborted) {
+async function start(
+  options: FakeServerOptions,
+  ticket?: unknown,
+  aborted?: JobAborted,
+  gpuType?: string,
+) {
   if (!ffmpeg) throw new Error('there is no ffmpeg here');
   const server = await startFakeServer(options);
   cleanup.push(() => server.close());
@@ -37,7 +42,7 @@ async function start(options: FakeServerOptions, ticket?: unknown, aborted?: Job
   const job = { id: 'rp-1', input: ticket ?? server.ticket };
   const ended = renderJob(
     job,
-    { signal: abort.signal, workerId: 'w1', log, progress: () => undefined },
+    { signal: abort.signal, workerId: 'w1', gpuType, log, progress: () => undefined },
     { ffmpeg, root: studio.root, timing: { retryMs: 20, patience } },
   );
   const rendering = () =>
@@ -56,7 +61,9 @@ describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', { timeou
     const { server, ended, lines } = await start({ source: short, reportMs: 50 });
     const output = { complete: true, key: 'out/t/j/1/1/film.mp4' };
     expect(await ended).toMatchObject({ output });
-    expect(server.said('claim')).toMatchObject([{ provider_job_id: 'rp-1', worker_id: 'w1' }]);
+    expect(server.said('claim')).toMatchObject([
+      { provider_job_id: 'rp-1', worker_id: 'w1', hardware: 'cpu' },
+    ]);
     const stored = server.stored[0] ?? Buffer.alloc(0);
     expect(server.said('complete')).toMatchObject([
       {
@@ -75,6 +82,18 @@ describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', { timeou
     expect(server.said('error')).toEqual([]);
     expect(await leftovers()).toEqual([]);
     expect(lines.join()).not.toContain(TOKEN);
+  });
+
+  it('names the GPU that it renders on', async () => {
+    const gpuType = 'NVIDIA L4 '.repeat(50);
+    const { server, ended } = await start(
+      { source: Buffer.alloc(0) },
+      undefined,
+      undefined,
+      gpuType,
+    );
+    await ended;
+    expect(server.said('claim')).toMatchObject([{ hardware: gpuType.slice(0, 200) }]);
   });
 
   it('reports progress that only grows, with numbers that count up', async () => {

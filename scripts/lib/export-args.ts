@@ -2,6 +2,13 @@
 import { parseArgs } from 'node:util';
 import { ExportOptions, explain } from '@export-jobs/protocol';
 import * as v from 'valibot';
+import {
+  EXPORT_FLAGS,
+  EXPORT_FLAGS_HELP,
+  exportOptionsOf,
+  type ExportFlags,
+  flagOf,
+} from '../../cli/src/export-flags.ts';
 import { parsePort } from './port.ts';
 import { UsageError } from './user-error.ts';
 
@@ -13,14 +20,7 @@ With a file: exports that file and ends.
 
   --port N               port to serve on (8787)
   -o, --output PATH      where the result goes (FILE's name with -export, in this folder)
-  --format FORMAT        mp4, webm, mov or gif (mp4)
-  --codec CODEC          h264, hevc, vp9 or av1 (the format's first)
-  --width N, --height N  pixels, even (the source's)
-  --fit FIT              contain, cover or stretch (contain)
-  --fps N                frames a second, at most 60 (the source's)
-  --quality N            1 to 100 (60)
-  --start S, --end S     seconds of the source (all of it)
-  --mute                 without sound`;
+${EXPORT_FLAGS_HELP}`;
 
 export interface StartArgs {
   /** Undefined when none was asked for. */
@@ -33,20 +33,10 @@ export interface StartArgs {
   } | null;
 }
 
-const TEXT = { type: 'string' } as const;
 const FLAGS = {
-  port: TEXT,
+  ...EXPORT_FLAGS,
+  port: { type: 'string' },
   output: { type: 'string', short: 'o' },
-  format: TEXT,
-  codec: TEXT,
-  width: TEXT,
-  height: TEXT,
-  fit: TEXT,
-  fps: TEXT,
-  quality: TEXT,
-  start: TEXT,
-  end: TEXT,
-  mute: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
@@ -74,36 +64,19 @@ function parse(args: readonly string[]) {
   }
 }
 
-type Flags = Omit<ReturnType<typeof parse>['values'], 'port' | 'output' | 'help'>;
-
-function optionsOf(flags: Flags): ExportOptions {
-  const number = (name: 'width' | 'height' | 'fps' | 'quality' | 'start' | 'end') => {
-    const text = flags[name];
-    if (text === undefined) return {};
-    if (!/^\d+(\.\d+)?$/.test(text))
-      throw new UsageError(`--${name} takes a number, not "${text}"`);
-    return { [name]: Number(text) };
-  };
-  const trim = { ...number('start'), ...number('end') };
-  const input = {
-    ...(flags.format === undefined ? {} : { container: flags.format }),
-    ...(flags.codec === undefined ? {} : { codec: flags.codec }),
-    ...(flags.fit === undefined ? {} : { fit: flags.fit }),
-    ...number('width'),
-    ...number('height'),
-    ...number('fps'),
-    ...number('quality'),
-    ...(Object.keys(trim).length > 0 ? { trim } : {}),
-    ...(flags.mute === undefined ? {} : { mute: flags.mute }),
-  };
-  const result = v.safeParse(ExportOptions, input);
+/** Judged here, so that nothing is started for what no export can be. */
+function optionsOf(flags: ExportFlags): ExportOptions {
+  const result = v.safeParse(ExportOptions, writtenOptions(flags));
   if (result.success) return result.output;
   const [issue] = result.issues;
-  const where = v
-    .getDotPath(issue)
-    ?.replace('container', 'format')
-    .replace(/^trim\.?/, '');
-  throw new UsageError(
-    where === undefined ? explain(issue) : `--${where || 'end'} ${explain(issue)}`,
-  );
+  const flag = flagOf(`/options/${(v.getDotPath(issue) ?? '').replaceAll('.', '/')}`);
+  throw new UsageError(`${flag === null ? '' : `${flag} `}${explain(issue)}`);
+}
+
+function writtenOptions(flags: ExportFlags) {
+  try {
+    return exportOptionsOf(flags);
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
 }

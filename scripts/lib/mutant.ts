@@ -21,12 +21,18 @@ export const REPORTS = 'job/reports.ts';
 export const OUTCOMES = 'job/outcomes.ts';
 export const ATTEMPT = 'job/attempt.ts';
 export const SCHEDULE = 'job/schedule.ts';
+export const PROJECT = 'job/project.ts';
 export const STORE = 'durable-objects/job-store.ts';
+export const OUTBOX = 'durable-objects/outbox.ts';
+export const ENGINE = 'durable-objects/job-engine.ts';
+export const RENDERERS = 'durable-objects/renderers.ts';
 export const OBJECT = 'durable-objects/ExportJobState.ts';
 export const PURGE = 'durable-objects/purge.ts';
 export const CALLS = 'durable-objects/calls.ts';
 export const DRAIN = 'outbox/drain.ts';
 export const PERFORM = 'outbox/perform.ts';
+export const MIRROR = 'outbox/handlers/mirror-to-d1.ts';
+export const OUTPUTS = 'outbox/handlers/outputs.ts';
 
 /** One change of one file. */
 export function edit(file: string, find: string, replace: string): Edit {
@@ -36,4 +42,9 @@ export function edit(file: string, find: string, replace: string): Edit {
 /** Changes that are one bug together. */
 export function mutant(name: string, ...edits: Edit[]): Mutant {
   return { name, edits };
+}
+
+/** The same of what nothing needs to catch, and why. */
+export function harmless(name: string, survives: string, ...edits: Edit[]): Mutant {
+  return { name, edits, survives };
 }

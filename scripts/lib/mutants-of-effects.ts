@@ -1,11 +1,16 @@
 import {
   CALLS,
   DRAIN,
+  ENGINE,
   MACHINE,
+  MIRROR,
   OBJECT,
+  OUTBOX,
   OUTCOMES,
+  OUTPUTS,
   PERFORM,
   PURGE,
+  REPORTS,
   SCHEDULE,
   STORE,
   ATTEMPT,
@@ -14,7 +19,7 @@ import {
 } from './mutant.ts';
 import type { Mutant } from './mutant.ts';
 
-const healing = edit(OBJECT, 'this.#store.heal(this.settings.POLICY, Date.now());', '');
+const healing = edit(ENGINE, 'this.#store.heal(this.settings.POLICY, Date.now());', '');
 
 /** Bugs in what a decision causes: effects, the alarm, calls, viewers. */
 export const EFFECT_MUTANTS: readonly Mutant[] = [
@@ -29,7 +34,7 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'an attempt is handed over that nobody needs',
-    edit(PERFORM, "if (job.state !== 'dispatching' || job.attempt !== attempt) return;", ''),
+    edit(PERFORM, "if (job.state !== 'dispatching' || job.attempt !== attempt) return null;", ''),
   ),
   mutant(
     'a hand-over without an answer is repeated without waiting for a claim',
@@ -37,7 +42,7 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'a hand-over that a crash interrupted is repeated at once',
-    edit(PERFORM, 'if (interrupted) return void context.apply(unknown);', ''),
+    edit(PERFORM, 'if (interrupted) return unknown;', ''),
   ),
   mutant(
     'a hand-over without an answer is never repeated',
@@ -65,7 +70,7 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'the provider is asked again and again in one silence',
-    edit(SCHEDULE, 'job.askedAt > job.heartbeatAt', 'job.askedAt > job.heartbeatAt + 1e12'),
+    edit(MACHINE, 'return ask({ ...job, askAt: null }, given);', 'return ask(job, given);'),
   ),
   mutant(
     'an effect that failed is forgotten',
@@ -79,21 +84,65 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
     'an effect is forgotten before it is done',
     edit(
       DRAIN,
-      'await ports.perform(item);\n    ports.confirm(item, ports.now());',
-      'ports.confirm(item, ports.now());\n    await ports.perform(item);',
+      'const outcome = await ports.perform(item);\n    ports.confirm(item, ports.now());',
+      'ports.confirm(item, ports.now());\n    const outcome = await ports.perform(item);',
     ),
   ),
   mutant(
     'an old confirmation removes a newer wish',
-    edit(
-      STORE,
-      "'DELETE FROM outbox WHERE key = ? AND version = ?', key, version",
-      "'DELETE FROM outbox WHERE key = ?', key",
-    ),
+    edit(OUTBOX, 'row.key !== key || row.version !== version', 'row.key !== key'),
   ),
   mutant(
     'D1 takes an older row',
-    edit('outbox/handlers/mirror-to-d1.ts', 'excluded.rev > export_jobs.rev', 'excluded.rev > 0'),
+    edit(MIRROR, 'excluded.rev > export_jobs.rev', 'excluded.rev > 0'),
+  ),
+  mutant(
+    'D1 has the number of a report',
+    edit(MIRROR, '      changeSeq(job.seq),', '      job.seq,'),
+  ),
+  mutant(
+    'the log of an ended job is not kept in D1',
+    edit(MIRROR, 'ended ? JSON.stringify(log) : null', 'null'),
+  ),
+  mutant(
+    'D1 is not told that somebody renders',
+    edit(REPORTS, "['mirror', ...(twin ?", '[...(twin ?'),
+  ),
+  mutant(
+    'a thrown-away epoch is left behind',
+    edit(OUTPUTS, 'numbers(job.epochs)', 'numbers(job.epochs - 1)'),
+  ),
+  mutant(
+    'that a hand-over has started is not written down',
+    edit(STORE, 'due.some(isHarmfulTwice) ?', 'due.length < 0 ?'),
+  ),
+  mutant(
+    'what a hand-over came to is told before it is confirmed, and a crash comes between',
+    edit(
+      DRAIN,
+      '    ports.confirm(item, ports.now());\n    outcome?.();',
+      '    outcome?.();\n    await Promise.resolve();\n    ports.confirm(item, ports.now());',
+    ),
+  ),
+  mutant(
+    'a confirmation is written before what came of it',
+    edit(
+      DRAIN,
+      '    ports.confirm(item, ports.now());\n    outcome?.();',
+      '    ports.confirm(item, ports.now());\n    await Promise.resolve();\n    outcome?.();',
+    ),
+  ),
+  mutant(
+    'a fresh effect is guarded by whatever alarm there is',
+    edit(STORE, 'GUARD_SLACK_MS = 4 * 60_000', 'GUARD_SLACK_MS = 400 * 60_000'),
+  ),
+  mutant(
+    'an ended job is looked at for as long as its confirmations are lost',
+    edit(STORE, ' || this.#armedAt > now', ''),
+  ),
+  mutant(
+    'nobody looks at a job whose object was never made',
+    edit('lib/d1.ts', '      now + LIVE_LOOK_MS,\n', '      null,\n'),
   ),
   mutant(
     'the end does not reach D1',
@@ -102,19 +151,11 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   // The alarm.
   mutant(
     'a commit does not arm the alarm',
-    edit(
-      STORE,
-      'wakeAt: this.#armBy(nextWakeAt(job, this.#outboxDueAt(), policy), now)',
-      'wakeAt: this.#armedAt',
-    ),
+    edit(STORE, '        this.#armFor(job, policy, now);\n', ''),
   ),
   mutant(
     'an alarm is believed in although its time has passed',
-    edit(
-      STORE,
-      '(armed !== null && armed > now && armed <= at)',
-      '(armed !== null && armed <= at)',
-    ),
+    edit(STORE, 'armed === null || armed <= now || armed >', 'armed === null || armed >'),
   ),
   mutant(
     'the alarm forgets the outbox',
@@ -126,16 +167,12 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'the alarm is not set again after it has fired',
-    edit(OBJECT, '      this.#store.rearm(this.settings.POLICY, Date.now(), earliest);\n', ''),
+    edit(OBJECT, 'this.#store.arm(policy, now, isRefused ? now + ALARM_RETRY_MS : 0);', ''),
   ),
   mutant('a lost alarm is not healed', healing),
   mutant(
     'an ended job whose alarm is lost keeps what it owes',
-    edit(SCHEDULE, 'return isOwing ? now + OWING_LOOK_MS : purgeAt', 'return purgeAt'),
-  ),
-  mutant(
-    'an object whose last alarm is lost is never forgotten',
-    edit(SCHEDULE, ': purgeAt(job, policy) + PURGE_GRACE_MS', ': null'),
+    edit(SCHEDULE, 'return isOwing ? now + OWING_LOOK_MS : null;', 'return null;'),
   ),
   mutant(
     'an ended job is never forgotten',
@@ -143,7 +180,7 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'a job is forgotten although it owes something',
-    edit(PURGE, ' || !store.settle(now)', ''),
+    edit(PURGE, '  if (!outbox.isEmpty) return false;\n', ''),
     edit(SCHEDULE, 'return outboxDueAt ?? purgeAt(job, policy);', 'return purgeAt(job, policy);'),
   ),
   // Calls.
@@ -166,10 +203,14 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'viewers are not told',
-    edit(OBJECT, '    this.#viewers.broadcast(messageOf(view, happening));\n', ''),
+    edit(ENGINE, '    this.#viewers.broadcast(messagesOf(before, job, view, happening));\n', ''),
   ),
   mutant(
     'a viewer who comes back is not told what it missed',
-    edit(OBJECT, '      ...greetingOf(view),\n', ''),
+    edit(OBJECT, "      ...missed.map((old) => messageOf(old, 'snapshot')),\n", ''),
+  ),
+  mutant(
+    'a viewer who comes is not told the present',
+    edit(OBJECT, '      ...greetingOf(asSeenSince(this.#engine.show(job), job, since)),\n', ''),
   ),
 ];

@@ -1,7 +1,8 @@
 // What `npm run mutate` breaks, the machine's decisions first.
-import { ATTEMPT, MACHINE, OBJECT, OUTCOMES, REPORTS, edit, mutant } from './mutant.ts';
+import { ATTEMPT, ENGINE, MACHINE, OUTCOMES, OUTPUTS, REPORTS, edit, mutant } from './mutant.ts';
 import type { Mutant } from './mutant.ts';
 import { EFFECT_MUTANTS } from './mutants-of-effects.ts';
+import { MEMORY_MUTANTS } from './mutants-of-memory.ts';
 
 const epoch = edit(
   REPORTS,
@@ -14,7 +15,7 @@ const reportOrder = edit(
   '',
 );
 const monotone = edit(REPORTS, 'Math.max(running.progress, event.percent)', 'event.percent');
-const selfCheck = edit(OBJECT, 'if (broken.length > 0) {', 'if (broken.length > 99) {');
+const selfCheck = edit(ENGINE, 'if (broken.length > 0) {', 'if (broken.length > 99) {');
 
 export const MUTANTS: readonly Mutant[] = [
   // The fence.
@@ -60,7 +61,7 @@ export const MUTANTS: readonly Mutant[] = [
     'a lost output is adopted after the end, unchecked',
     edit(OUTCOMES, 'if (isEnded(job)) return unchanged(job);\n  const done', 'const done'),
     edit(
-      'outbox/handlers/outputs.ts',
+      OUTPUTS,
       'if (!job.request || isEnded(job)) return null;',
       'if (!job.request) return null;',
     ),
@@ -115,11 +116,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant('progress may fall', monotone, selfCheck),
   mutant(
     'a report does not renew the lease',
-    edit(
-      REPORTS,
-      '    heartbeatAt: now,\n    leaseUntil: now + leaseOf(job, policy),\n    mirroredAt',
-      '    heartbeatAt: now,\n    mirroredAt',
-    ),
+    edit(REPORTS, 'heartbeatAt: now, leaseUntil, askAt: null', 'heartbeatAt: now, askAt: null'),
   ),
   // Deadlines.
   mutant(
@@ -172,4 +169,5 @@ export const MUTANTS: readonly Mutant[] = [
     edit(ATTEMPT, "FAILURES[cause.code].retry !== 'never' &&", ''),
   ),
   ...EFFECT_MUTANTS,
+  ...MEMORY_MUTANTS,
 ];

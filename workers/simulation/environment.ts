@@ -10,25 +10,43 @@ export const REQUEST: JobRequest = {
   input: { key: 'in/acme/upl_1', etag: 'e', size: 10, filename: 'clip.mov' },
   options: v.parse(ExportOptions, {}),
   retryOf: null,
+  tags: [],
+  maxDollars: null,
 };
+
+/** What every renderer runs on, and what a second of that costs. */
+export const HARDWARE = 'a GPU';
+export const DOLLARS_PER_S = 0.001;
+
+export const SWEEP_MS = 60_000;
+/** The cron trigger fails to fire at most this often in a row. */
+export const SKIPS = 5;
 
 /** The limits of production with rarer reports, and two sets that are reached sooner. */
 const POLICIES: readonly Partial<Policy>[] = [
-  { report_unwatched_ms: 25_000, report_watched_ms: 15_000 },
-  { lease_ms: 45_000, report_unwatched_ms: 14_000, report_watched_ms: 14_000, stall_ms: 120_000 },
+  { report_unwatched_ms: 25_000, report_watched_ms: 15_000, report_posted_ms: 25_000 },
+  {
+    lease_ms: 45_000,
+    connected_ms: 90_000,
+    report_unwatched_ms: 14_000,
+    report_watched_ms: 14_000,
+    report_posted_ms: 14_000,
+    stall_ms: 120_000,
+  },
   {
     max_attempts: 2,
     max_losses: 1,
     max_outages: 2,
     lease_ms: 30_000,
+    connected_ms: 80_000,
     report_unwatched_ms: 10_000,
-    report_watched_ms: 10_000,
+    report_watched_ms: 8000,
+    report_posted_ms: 10_000,
     start_ms: 60_000,
     attempt_ms: 600_000,
     stage_ms: 120_000,
     stall_ms: 90_000,
     job_ms: 1_200_000,
-    mirror_progress_ms: 30_000,
   },
 ];
 
@@ -54,7 +72,7 @@ export function environments(
       PUBLIC_URL: 'https://export.example',
       RUNPOD_ENDPOINT_URL: 'https://runpod.example/v2/ep',
       RUNPOD_API_KEY: 'test-key',
-      POLICY: JSON.stringify(policy),
+      POLICY: JSON.stringify({ ...policy, gpu_prices: { [HARDWARE]: DOLLARS_PER_S } }),
     }),
   );
 }

@@ -9,6 +9,11 @@ export const FAULTS = [
   'request doubled',
   'request late',
   'stale call',
+  // Sockets of renderers.
+  'socket refused',
+  'socket cut',
+  'socket half-open',
+  'socket late',
   // The object's process.
   'crash before commit',
   'crash after commit',

@@ -1,8 +1,12 @@
 import { FAILURES } from '@export-jobs/protocol';
 import { isEnded } from '../src/job/job.ts';
 import type { Job, JobIn } from '../src/job/job.ts';
-import type { Policy } from '../src/job/policy.ts';
+import { alarmBy, choreAtOf } from './deadlines.ts';
+import type { Truth } from './deadlines.ts';
+import { HARDWARE, SKIPS, SWEEP_MS } from './environment.ts';
+import { changeOf } from './kept.ts';
 import type { Ledger } from './ledger.ts';
+import { doubtedWrongly, lostWrongly, running } from './losses.ts';
 import type { D1 } from './platform/d1.ts';
 import type { Disk } from './platform/disk.ts';
 import type { Provider } from './platform/provider.ts';
@@ -12,34 +16,51 @@ import type { Cause, Stage } from './stage.ts';
 // Responsible for the invariants of SPEC.md, checked after every commit by what is on the disk and by
 // who caused it. Must not ask the machine what it thinks: the rules are said a second time here.
 
-/** How late time itself may be obeyed, ms: a lost alarm, some lost sweeps, and crashes on the way. */
-const LATENESS_MS = 20 * 60_000;
+/** A job that has not ended is looked at this often at the least, ms. */
+export const LOOK_MS = 15 * 60_000;
+/** How long a sweep may wait for D1, twice, and its call to the object, ms. */
+const SWEEPING_MS = 2 * 90_000 + 30_000;
+/** How late time itself may be obeyed, ms: after a lost alarm, and as many lost sweeps as there are. */
+const LATENESS_MS = LOOK_MS + (SKIPS + 1) * SWEEP_MS + SWEEPING_MS;
 
-/** One commit of the job. */
+/** One commit of the job: a change of its own, or a note of what is known of it. */
 export interface Change {
   readonly before: Job | null;
   readonly after: Job;
   readonly cause: Cause | null;
   readonly now: number;
+  /** By when time was to change the job at the latest, epoch ms. */
+  readonly deadline: number;
+  /** The numbers of its log. */
+  readonly logged: readonly number[];
 }
 
 /** Where the judge looks for itself. */
-export interface Evidence extends Stage {
-  readonly policy: Policy;
+export interface Evidence extends Stage, Truth {
   readonly d1: D1;
   readonly r2: R2;
   readonly provider: Provider;
   readonly disk: Disk;
   readonly ledger: Ledger;
-  /** When D1 last kept a sweep from its work, epoch ms. */
+  /** Whether the object may have forgotten reports since its last commit. */
+  readonly mayDoubt: boolean;
+  /** When something last kept a sweep from its work, epoch ms. */
   readonly sweepFailedAt: number;
 }
 
 /** Says why a change breaks the rule, or nothing. */
 type Rule = (change: Change, evidence: Evidence) => string | false;
 
-const running = (job: Job | null): JobIn<'running'> | null =>
-  job?.state === 'running' ? job : null;
+const STATUS_OF = {
+  dispatching: 'pending',
+  dispatched: 'pending',
+  retry_wait: 'pending',
+  running: 'processing',
+  adopting: 'processing',
+  complete: 'complete',
+  failed: 'error',
+  cancelled: 'cancelled',
+} as const satisfies Record<Job['state'], string>;
 
 const RULES: Readonly<Record<string, Rule>> = {
   I1: ({ before }) => before !== null && isEnded(before) && 'an ended job changes',
@@ -49,13 +70,9 @@ const RULES: Readonly<Record<string, Rule>> = {
     after.progress < before.progress &&
     `progress falls from ${before.progress} to ${after.progress}`,
 
-  // Whoever changes what a renderer reports must be the owner of the running attempt.
-  I3: ({ before, after, cause }) => {
-    const [was, is] = [running(before), running(after)];
-    if (!was || !is || was.owner?.epoch !== is.owner?.epoch) return false;
-    const isReport = was.heartbeatAt !== is.heartbeatAt || was.progress !== is.progress;
-    return isReport && !speaksFor(was, cause) && 'a report from outside the fence is taken';
-  },
+  // What is kept of an owner's reports is what it has said, and when.
+  I3: ({ after }, { witness }) =>
+    after.state === 'running' && !witness.confirms(after) && 'a report that nobody made is taken',
 
   I3b: ({ before, after, cause }) => {
     const [was, is] = [running(before), running(after)];
@@ -63,35 +80,42 @@ const RULES: Readonly<Record<string, Rule>> = {
     return claimsWrongly(was?.owner ?? null, is.owner, after.attempt, cause);
   },
 
-  I4: ({ before, after }) =>
-    after.seq !== (before?.seq ?? 0) + 1 && `number ${after.seq} after ${before?.seq}`,
+  // Every change has the next thousand, and its entry in the log; a note has neither.
+  I4: ({ before, after, logged }) => {
+    const [was, is] = [changeOf(before?.seq ?? 0), changeOf(after.seq)];
+    if (logged.some((seq, i) => seq !== (i + 1) * 1000)) return `the log has ${logged.join(', ')}`;
+    if (logged.length !== is) return `the log has ${logged.length} entries of ${is} changes`;
+    if (is === was && before) return isNote(before, after) ? false : 'a note changes the job';
+    const isNext = is === was + 1 && after.seq % 1000 === 0;
+    return !isNext && `number ${after.seq} after ${before?.seq}`;
+  },
 
-  // Time is obeyed, hardly later than alarms are lost and sweeps skipped; only D1 can hinder a sweep.
-  'I6 lateness': ({ before, now }, { policy, sweepFailedAt }) => {
-    const late = before ? now - Math.max(deadlineOf(before, policy), sweepFailedAt) : 0;
+  // D1 is told of whatever it shows.
+  'I5 told': ({ before, after }, { ledger }) =>
+    isOutdated(before, after) && !ledger.owes('mirror') && 'D1 is not told of a change',
+
+  // Time is obeyed, hardly later than alarms are lost and sweeps skipped.
+  'I6 lateness': ({ deadline, now }, { sweepFailedAt }) => {
+    const late = now - Math.max(deadline, sweepFailedAt);
     return late > LATENESS_MS && `nothing hindered a sweep for ${late} ms after a deadline`;
   },
 
-  'I6 lease': ({ after }, { policy }) =>
-    after.state === 'running' &&
-    after.leaseUntil !== after.heartbeatAt + policy.lease_ms &&
-    'the lease does not follow the last report',
-
-  // An attempt is lost, and a job fails, only for a reason that can be named.
-  I6: (change, evidence) => {
-    const { policy } = evidence;
-    const { before, after, now } = change;
-    const isOver = after.state === 'failed' || after.state === 'adopting';
-    const isLost = before && (after.attempt > before.attempt || isOver);
-    if (!isLost || now >= deadlineOf(before, policy) || before.state === 'adopting') return false;
-    if (isRefusedByProvider(change) || isGivenUp(change)) return false;
-    return !isOverAtProvider(change, evidence) && 'an attempt is lost for no reason';
+  // A lease runs from the last report that is kept; a longer one is for whoever has a socket.
+  'I6 lease': ({ after }, { policy }) => {
+    if (after.state !== 'running') return false;
+    const lease = after.leaseUntil - after.heartbeatAt;
+    const longest = Math.max(policy.lease_ms, policy.connected_ms);
+    return (lease < policy.lease_ms || lease > longest) && `a lease of ${lease} ms`;
   },
 
+  'I6 doubt': doubtedWrongly,
+
+  I6: lostWrongly,
+
   // A job does not fail while the output of its last attempt, which nobody could report, is there.
-  I7: ({ before, after, now }, { r2, policy }) => {
+  I7: ({ before, after, now }, { r2 }) => {
     if (after.state !== 'failed' || before?.state !== 'adopting') return false;
-    if (now >= deadlineOf(before, policy)) return false;
+    if (now >= before.lookUntil) return false;
     const { attempt, epoch } = before.by;
     return r2.hasOutput(`/${attempt}/${epoch}/video`, before.updatedAt) && 'an output is given up';
   },
@@ -100,15 +124,6 @@ const RULES: Readonly<Record<string, Rule>> = {
     if (before?.state !== 'running' || after.state !== 'failed') return false;
     const { retry } = FAILURES[after.failure.code];
     return retry !== 'never' && retry !== 'attempt' && 'an output is not looked for';
-  },
-
-  // A renderer whose own numbers grow is not stalled, whatever others reported before it.
-  'I6 stall': ({ before, after, now }, { policy, ledger }) => {
-    const was = running(before);
-    const isLost = after.state === 'retry_wait' || after.state === 'adopting';
-    if (!was || !isLost || after.lastFailure?.code !== 'encoder_stalled') return false;
-    const still = now - ledger.movedAt(`${was.attempt}.${was.owner?.epoch}`);
-    return still < policy.stall_ms && `a renderer that moved ${still} ms ago is called stalled`;
   },
 
   I10: ({ before, after }, { policy }) => {
@@ -134,11 +149,18 @@ const RULES: Readonly<Record<string, Rule>> = {
     return !after.output.key.includes(`/${attempt}/${epoch}/`) && 'the file is not of its owner';
   },
 
-  I13: ({ before, after, cause, now }, { policy }) =>
+  I13: ({ before, after, cause, deadline, now }) =>
     before !== null &&
     cause?.kind === 'create' &&
-    now < Math.min(deadlineOf(before, policy), choreAtOf(before, policy)) &&
+    changeOf(before.seq) !== changeOf(after.seq) &&
+    now < Math.min(earliestOf(before), deadline) &&
     `a repeated create changes the job to ${after.state}`,
+
+  // What the job says that its renderers have cost is for how long they had it.
+  'spend books': ({ after }, { purse }) => {
+    const counted = after.gpu[HARDWARE] ?? 0;
+    return counted !== purse.spentMs && `${counted} ms are counted of ${purse.spentMs}`;
+  },
 };
 
 /** Checks one commit against every rule. */
@@ -149,40 +171,35 @@ export function judge(change: Change, evidence: Evidence): void {
   }
 }
 
-/**
- * I6b: whatever was committed, the alarm is set, and no later than the earliest of the deadlines and
- * of what the outbox waits for.
- */
-export function judgeAlarm(job: Job, dueAt: number | null, evidence: Evidence): void {
-  const { policy, disk } = evidence;
-  const wanted = isEnded(job)
-    ? (dueAt ?? job.completedAt + policy.retention_ms)
-    : Math.min(deadlineOf(job, policy), choreAtOf(job, policy), dueAt ?? Number.POSITIVE_INFINITY);
-  const { alarm } = disk;
+/** Whether D1 shows something else than the change: its intent has shown the job that was made. */
+export function isOutdated(before: Job | null, after: Job): boolean {
+  if (before === null) return false;
+  return STATUS_OF[before.state] !== STATUS_OF[after.state] || before.attempt !== after.attempt;
+}
+
+/** I6b: the alarm is set, and no later than anything that waits for it. */
+export function judgeAlarm(job: Job, evidence: Evidence): void {
+  const wanted = alarmBy(job, evidence.ledger, evidence);
+  const { alarm } = evidence.disk;
   if (alarm === null) evidence.violated('I6b', 'no alarm is set');
   else if (alarm > wanted) evidence.violated('I6b', `the alarm is ${alarm - wanted} ms too late`);
 }
 
-/** The earliest moment at which time alone may end the attempt or the job. */
-export function deadlineOf(job: Job, policy: Policy): number {
-  if (isEnded(job)) return Number.POSITIVE_INFINITY;
-  if (job.state === 'adopting') return job.lookUntil;
-  const limits = [job.deadlineAt];
-  if (job.state === 'dispatched') limits.push(job.startBy);
-  if (job.state === 'running') {
-    limits.push(job.leaseUntil, job.attemptBy, job.movedAt + policy.stall_ms);
-    if (job.stage !== 'rendering') limits.push(job.stageAt + policy.stage_ms);
-  }
-  return Math.min(...limits);
+/** When time may do something at the earliest, as far as the disk knows: reports put it off. */
+function earliestOf(job: Job): number {
+  return Math.min(job.state === 'running' ? job.leaseUntil : Infinity, choreAtOf(job));
 }
 
-/** When time makes something happen that ends nothing: a retry, or a question to the provider. */
-function choreAtOf(job: Job, policy: Policy): number {
-  if (job.state === 'retry_wait') return job.retryAt;
-  if (job.state === 'dispatched' && job.remoteId !== null) return job.askAt;
-  if (job.state !== 'running' || job.remoteId === null) return Number.POSITIVE_INFINITY;
-  const isAsked = job.askedAt > job.heartbeatAt;
-  return isAsked ? Number.POSITIVE_INFINITY : job.heartbeatAt + policy.lease_ms / 2;
+/** Whether only what is known of the job is different. */
+function isNote(before: Job, after: Job): boolean {
+  const [was, is] = [running(before), running(after)];
+  return (
+    before.state === after.state &&
+    before.attempt === after.attempt &&
+    before.seq <= after.seq &&
+    before.deadlineAt === after.deadlineAt &&
+    was?.owner?.nonce === is?.owner?.nonce
+  );
 }
 
 /** An attempt changes hands only by a claim, and only within one delivery of the provider. */
@@ -197,31 +214,4 @@ function claimsWrongly(
   if (!was) return is.epoch !== 1 && 'the first epoch is not 1';
   if (was.remoteId !== is.remoteId) return 'a second owner';
   return is.epoch !== was.epoch + 1 && 'the epoch does not grow';
-}
-
-/** The provider said no, which only an effect can have heard. */
-function isRefusedByProvider({ before, after, cause }: Change): boolean {
-  if (before?.state !== 'dispatching' || cause !== null) return false;
-  const code = after.state === 'failed' ? after.failure.code : after.lastFailure?.code;
-  return code === 'dispatch_failed';
-}
-
-/** The provider says that nobody works for the attempt any more, which only an effect can have heard. */
-function isOverAtProvider({ before, cause, now }: Change, { provider, policy }: Evidence): boolean {
-  if (before?.state !== 'dispatched' && before?.state !== 'running') return false;
-  const isHeard = before.state === 'running' && now < before.heartbeatAt + policy.lease_ms / 2;
-  if (isHeard) return false;
-  return cause === null && before.remoteId !== null && provider.isOver(before.remoteId);
-}
-
-/** The owner of the attempt said that it has failed. */
-function isGivenUp({ before, cause }: Change): boolean {
-  const was = running(before);
-  if (!was || cause?.kind !== 'call' || cause.call.name !== 'error') return false;
-  return speaksFor(was, cause);
-}
-
-function speaksFor({ attempt, owner }: JobIn<'running'>, cause: Cause | null): boolean {
-  if (cause?.kind !== 'call' || !cause.from || !('epoch' in cause.call.body)) return false;
-  return cause.from.attempt === attempt && cause.call.body.epoch === owner?.epoch;
 }

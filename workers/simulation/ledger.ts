@@ -1,16 +1,20 @@
 import type { RenderTicket } from '@export-jobs/protocol';
-import * as v from 'valibot';
-import type { Said } from './actors/intruder.ts';
-import type { Renderer } from './actors/renderer.ts';
+import { isEnded } from '../src/job/job.ts';
 import type { Job } from '../src/job/job.ts';
+import type { Renderer } from './actors/renderer.ts';
 import type { Evidence } from './judge.ts';
+import { changeOf } from './kept.ts';
+import type { Owed } from './kept.ts';
+import { ROUNDING_MS } from './purse.ts';
+import { keyOf, ownerOf } from './witness.ts';
 
 /** A process that lost its attempt may work on for this long beyond its lease, ms. */
 const GRACE_MS = 30_000;
+/** So much later than it is due may the alarm be that guards a fresh effect, ms. */
+const GUARD_MS = 4 * 60_000;
 
-const Rows = v.array(
-  v.object({ key: v.string(), version: v.number(), due_at: v.nullable(v.number()) }),
-);
+/** What is being carried out is looked at again after this, ms. */
+const CARRYING_MS = 20_000;
 
 /** What the ledger needs to know. */
 export interface Books extends Evidence {
@@ -23,64 +27,85 @@ export interface Books extends Evidence {
  * it has come about, and nobody may work for an attempt that is no more.
  */
 export class Ledger {
-  /** When the outbox wants to be drained; null when there is nothing in it. */
-  dueAt: number | null = null;
   readonly #world: Books;
-  #rows = new Map<string, number>();
+  #rows: readonly Owed[] = [];
+  /** The keys of the turn before. */
+  #settled: ReadonlySet<string> = new Set();
   /** The number that D1 must have reached when the mirror is forgotten. */
   #mirrorSeq = 0;
   #mirroredRev = 0;
   /** Since when the owner of `attempt.epoch` is no longer that. */
   readonly #lostAt = new Map<string, number>();
   #owner: string | null = null;
-  readonly #moves = new Map<string, { readonly percent: number; readonly at: number }>();
   #handedOver: { readonly attempt: number; readonly at: number } | null = null;
 
   constructor(world: Books) {
     this.#world = world;
   }
 
-  get keys(): string[] {
-    return [...this.#rows.keys()];
+  /** What is on disk as owed, and has not come about. What has may stay there until the next commit. */
+  get undone(): readonly Owed[] {
+    return this.#rows.filter(({ key }) => !this.#cameAbout(key));
   }
 
-  get isEmpty(): boolean {
-    return this.#rows.size === 0;
+  /** When the alarm must fire for the effects at the latest; null when it need not. */
+  get dueAt(): number | null {
+    return this.#earliest(this.undone);
   }
 
-  /** I5b: looks at the outbox after every write. */
-  written(): void {
-    const { job, disk } = this.#world;
-    const rows = new Map<string, number>();
-    this.dueAt = null;
-    for (const row of v.parse(Rows, disk.rows('SELECT key, version, due_at FROM outbox'))) {
-      rows.set(row.key, row.version);
-      if (row.due_at !== null) this.dueAt = Math.min(this.dueAt ?? row.due_at, row.due_at);
-    }
-    const mirror = rows.get('mirror');
-    if (mirror !== undefined && mirror !== this.#rows.get('mirror')) {
-      this.#mirrorSeq = job?.seq ?? 0;
-    }
-    for (const key of this.#rows.keys()) if (!rows.has(key)) this.#forgotten(key);
+  /** When it may fire for what the object believes to owe, be it done or not; null when that is nothing. */
+  get believedDueAt(): number | null {
+    return this.#earliest(this.#rows);
+  }
+
+  owes(key: string): boolean {
+    return this.#rows.some((row) => row.key === key);
+  }
+
+  /** Looks at the outbox after every write. */
+  written(rows: readonly Owed[]): void {
     this.#rows = rows;
   }
 
-  /** I5: D1 never goes back. */
+  /** What D1 shows is no longer so: it must hear of it. */
+  outdated(seq: number): void {
+    this.#mirrorSeq = seq;
+  }
+
+  /** I5b: what is gone at the end of a turn must have come about. */
+  settled(): void {
+    const kept = new Set(this.#rows.map(({ key }) => key));
+    for (const key of this.#settled) if (!kept.has(key)) this.#forgotten(key);
+    this.#settled = kept;
+  }
+
+  /** I5: D1 never goes back, speaks of changes alone, and shows a job from its intent on. */
   mirrored(): void {
-    const rev = this.#world.d1.rowOf(this.#world.id)?.rev ?? 0;
-    if (rev < this.#mirroredRev) {
-      this.#world.violated('I5', `D1 falls from ${this.#mirroredRev} to ${rev}`);
+    const { d1, id, job } = this.#world;
+    const row = d1.rowOf(id);
+    if (!row) return;
+    const { rev } = row;
+    const say = (detail: string) => this.#world.violated('I5', detail);
+    if (rev < this.#mirroredRev) say(`D1 falls from ${this.#mirroredRev} to ${rev}`);
+    if (rev % 1000 !== 0) say(`D1 has number ${rev}, which is of no change`);
+    if (row.shown !== row.status || row.attempt === null) {
+      say(`D1 shows ${row.shown}, the row is ${row.status}`);
+    }
+    if (job && isEnded(job) && changeOf(rev) === changeOf(job.seq) && row.logged !== rev) {
+      say(`the log in D1 ends with ${row.logged}, the job with ${rev}`);
     }
     this.#mirroredRev = rev;
   }
 
-  /** I14: a hand-over leaves only for the attempt that waits for it. */
+  /** I14: a hand-over leaves only for the attempt that waits for it, and while it can be paid. */
   handedOver({ attempt }: RenderTicket): void {
-    const { job } = this.#world;
+    const { job, clock, policy, purse } = this.#world;
     if (job?.state !== 'dispatching' || job.attempt !== attempt) {
       this.#world.violated('I14', `attempt ${attempt} is handed over while ${job?.state}`);
     }
-    const { clock, policy } = this.#world;
+    if (job && purse.left(job, clock.now) < -ROUNDING_MS) {
+      this.#world.violated('spend cap', `attempt ${attempt} is handed over with nothing left`);
+    }
     const waited = clock.now - (this.#handedOver?.at ?? 0);
     if (this.#handedOver?.attempt === attempt && waited < policy.unknown_ms) {
       this.#world.violated('I14b', `attempt ${attempt} is handed over again after ${waited} ms`);
@@ -95,31 +120,18 @@ export class Ledger {
 
   /** Notes who owns the attempt now. */
   owned(job: Job): void {
-    const owner = job.state === 'running' && job.owner ? `${job.attempt}.${job.owner.epoch}` : null;
+    const present = ownerOf(job);
+    const owner = present && keyOf(present);
     if (this.#owner !== null && this.#owner !== owner) {
       this.#lostAt.set(this.#owner, this.#world.clock.now);
     }
     this.#owner = owner;
   }
 
-  /** A report of the owner was taken. */
-  reported({ attempt, call }: Said, at: number): void {
-    if (call.name !== 'progress') return;
-    const key = `${attempt}.${call.body.epoch}`;
-    const last = this.#moves.get(key);
-    if (last && call.body.progress <= last.percent) return;
-    this.#moves.set(key, { percent: call.body.progress, at });
-  }
-
-  /** When the percent of `attempt.epoch` last grew, as its renderer itself reported it. */
-  movedAt(owner: string): number {
-    return this.#moves.get(owner)?.at ?? 0;
-  }
-
   /** I11: a process whose attempt is lost learns of it, or stops by itself. */
   stopped({ attempt, epoch, pausedMs }: Renderer): void {
     const { clock, policy } = this.#world;
-    const lostAt = this.#lostAt.get(`${attempt}.${epoch}`);
+    const lostAt = this.#lostAt.get(keyOf({ attempt, epoch }));
     if (lostAt === undefined) return;
     const worked = clock.now - lostAt - pausedMs;
     if (worked > policy.lease_ms + GRACE_MS) {
@@ -129,21 +141,42 @@ export class Ledger {
 
   /** An effect has left the outbox: it must have come about. */
   #forgotten(key: string): void {
-    const [kind = '', of = ''] = key.split(/:(.*)/s);
-    if (!this.#cameAbout(kind, of)) this.#world.violated('I5b', `${key} is forgotten undone`);
+    if (!this.#cameAbout(key)) this.#world.violated('I5b', `${key} is forgotten undone`);
   }
 
-  #cameAbout(kind: string, of: string): boolean {
+  #cameAbout(key: string): boolean {
     const { job, d1, id, provider } = this.#world;
+    const [kind = '', of = ''] = key.split(/:(.*)/s);
     switch (kind) {
       case 'mirror':
-        return (d1.rowOf(id)?.rev ?? 0) >= this.#mirrorSeq;
+        return changeOf(d1.rowOf(id)?.rev ?? 0) >= changeOf(this.#mirrorSeq);
       case 'stop':
         return !provider.isActive(of);
       case 'dispatch':
         return job?.state !== 'dispatching' || `${job.attempt}` !== of;
+      case 'discard':
+        return this.#isTidy(job);
       default:
         return true;
     }
+  }
+
+  /** Whether nothing is left but the output; what lands after the end is for the purge. */
+  #isTidy(job: Job | null): boolean {
+    if (!job || !isEnded(job)) return true;
+    const output = job.state === 'complete' ? job.output.key : null;
+    return this.#world.r2.leftSince(job.completedAt, output).length === 0;
+  }
+
+  /** When the first of these must be seen to, a fresh one later than the others; null for never. */
+  #earliest(rows: readonly Owed[]): number | null {
+    const { now } = this.#world.clock;
+    const times = rows.flatMap(({ due, tries, running }) => {
+      if (due === null) return [];
+      const guarded = due + (tries === 0 && running ? GUARD_MS : 0);
+      // What is overdue may be on its way, which is not written down.
+      return guarded <= now ? now + CARRYING_MS : guarded;
+    });
+    return times.length === 0 ? null : Math.min(...times);
   }
 }

@@ -1,13 +1,15 @@
 import * as v from 'valibot';
 import { isEnded } from '../src/job/job.ts';
 import type { Job } from '../src/job/job.ts';
-import { sweep } from '../src/sweep.ts';
 import { echo } from './actors/intruder.ts';
 import { Owner } from './actors/people.ts';
 import { Viewer } from './actors/viewer.ts';
+import { SWEEP_MS } from './environment.ts';
+import { LOOK_MS } from './judge.ts';
+import { changeOf } from './kept.ts';
 import { emptySummary } from './result.ts';
 import type { Summary } from './result.ts';
-import { Dead } from './stage.ts';
+import { keepSweeping } from './sweeps.ts';
 import { World } from './world.ts';
 import type { WorldOptions } from './world.ts';
 
@@ -15,11 +17,12 @@ import type { WorldOptions } from './world.ts';
 
 /** No world needs more steps: more is a livelock. */
 const MAX_STEPS = 50_000;
+/** How long an effect that failed waits for its next try, and takes then, at the most, ms. */
+const RETRY_MS = 2 * 60_000;
 /** Within this all must be settled once nothing goes wrong any more and the job has ended, ms. */
-const SETTLE_MS = 8 * 60_000;
-const SWEEP_MS = 60_000;
-/** The cron trigger fails to fire at most this often in a row. */
-const SKIPS = 5;
+const SETTLE_MS = LOOK_MS + SWEEP_MS + RETRY_MS;
+/** An object that lost its last alarm is forgotten so soon after a touch, ms. */
+const TOUCH_MS = 2 * 60_000;
 
 // The platform's types know nothing of Node's `process`.
 const { nextTick } = v.parse(v.object({ nextTick: v.function() }), process);
@@ -100,9 +103,8 @@ function isSettled(play: Play): boolean {
 
 /** Whether the job has ended, and the rest of the world knows. */
 function hasConverged({ job, ledger, d1, id }: World): boolean {
-  if (!job || !isEnded(job) || d1.rowOf(id)?.rev !== job.seq) return false;
-  // D1 may have the row though its answer, and then the alarm, was lost: it is asked again at the end.
-  return ledger.keys.every((key) => key === 'mirror');
+  if (!job || !isEnded(job)) return false;
+  return changeOf(d1.rowOf(id)?.rev ?? 0) === changeOf(job.seq) && ledger.undone.length === 0;
 }
 
 /** I5, I7, I8: what must hold when nothing goes wrong any more. */
@@ -138,7 +140,7 @@ function unsettled({ world, owner, viewers, isEchoing }: Play): string {
     state: job?.state,
     seq: job?.seq,
     rev: d1.rowOf(world.id)?.rev,
-    outbox: ledger.keys,
+    undone: ledger.undone.map(({ key }) => key),
     alarm: world.disk.alarm === null ? null : world.disk.alarm - world.clock.now,
     renderers: renderers.filter(({ isOver }) => !isOver).map(({ nonce }) => nonce),
     viewers: viewers.map(({ end }) => end),
@@ -152,7 +154,14 @@ async function forget(play: Play): Promise<void> {
   const { world } = play;
   const { clock, policy, disk, r2, job } = world;
   const limit = clock.now + policy.retention_ms + 3_600_000;
+  // Time goes on though nothing else may happen in it.
+  clock.at(limit, () => undefined);
   await until(play, limit, () => disk.isEmpty);
+  if (!disk.isEmpty && world.host.hasLostAlarm) {
+    // It is forgotten when somebody comes across it.
+    clock.after(1, () => void world.look((object) => object.view(null)));
+    await until(play, clock.now + TOUCH_MS, () => disk.isEmpty);
+  }
   if (world.violation) return;
   if (!disk.isEmpty) return world.violated('I22', 'the object is not forgotten');
   const leftovers = [...r2.objects.keys()].filter((key) => key.startsWith('out/'));
@@ -178,26 +187,6 @@ function haunt(world: World): void {
     clock.after(random.skewed(1000, 600_000), strike);
   };
   if (faults.isOn('process killed') || faults.isOn('evicted')) clock.after(1, strike);
-}
-
-/** The cron trigger, with the real sweep; the sweeps that have nothing to do are left out. */
-function keepSweeping(world: World): void {
-  const { clock, faults, d1, id } = world;
-  let skipped = 0;
-  const tick = () => {
-    const row = d1.rowOf(id);
-    const lookAt = row?.look_at ?? Number.POSITIVE_INFINITY;
-    if (world.isSettled && lookAt === Number.POSITIVE_INFINITY) return;
-    clock.at(Math.max(clock.now + SWEEP_MS, world.isSettled ? lookAt + 1 : 0), tick);
-    if (!row || (row.completed_at !== null && lookAt >= clock.now)) return;
-    if (skipped < SKIPS && faults.strikes('sweep skipped', 0.3)) return void (skipped += 1);
-    skipped = 0;
-    sweep(world.env, clock.now).catch((error: unknown) => {
-      world.sweepFailedAt = clock.now;
-      if (!(error instanceof Dead)) world.note('sweep', String(error));
-    });
-  };
-  clock.after(world.random.int(0, SWEEP_MS), tick);
 }
 
 function endOf({ job }: World): string {

@@ -13,15 +13,23 @@ export interface Stage {
   note(...words: readonly unknown[]): void;
   /** Says that an invariant does not hold; the world ends. */
   violated(invariant: string, detail: string): void;
+  /** Something kept the sweep from looking at the job. */
+  sweepFailed(): void;
 }
 
-/** Why the object is running: what its caller asked, or that time has passed. */
+/** Why the object is running: what its caller asked, a socket that closed, or that time has passed. */
 export type Cause =
   | { kind: 'call'; call: Call; from: Renderer }
-  | { kind: 'create' | 'cancel' | 'hint' | 'look' | 'alarm' };
+  | { kind: 'create' | 'cancel' | 'hint' | 'look' | 'alarm' | 'close' };
 
 /** What a caller sees of a call that nobody answered. */
 export class Unreachable extends Error {}
 
 /** What code hears that runs in a process that has died. */
 export class Dead extends Unreachable {}
+
+/** Who has an attempt, or had it. */
+export interface OwnerId {
+  readonly attempt: number;
+  readonly epoch: number;
+}

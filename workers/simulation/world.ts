@@ -1,7 +1,6 @@
 import type { RenderTicket } from '@export-jobs/protocol';
-import type { Call } from '../src/lib/calls.ts';
 import { isEnded } from '../src/job/job.ts';
-import type { Job } from '../src/job/job.ts';
+import type { Job, JobRequest } from '../src/job/job.ts';
 import type { Policy } from '../src/job/policy.ts';
 import type { ExportJobState } from '../src/durable-objects/ExportJobState.ts';
 import { settingsOf } from '../src/lib/env.ts';
@@ -10,29 +9,32 @@ import type { Answer } from '../src/lib/types.ts';
 import type { Said } from './actors/intruder.ts';
 import { Renderer } from './actors/renderer.ts';
 import { Clock } from './clock.ts';
+import { deadlineOf } from './deadlines.ts';
 import { environments, REQUEST } from './environment.ts';
 import { Faults } from './faults.ts';
 import type { Outage } from './faults.ts';
-import { judge, judgeAlarm } from './judge.ts';
+import { isOutdated, judge, judgeAlarm } from './judge.ts';
+import { keptOn } from './kept.ts';
+import type { Kept } from './kept.ts';
 import { Ledger } from './ledger.ts';
-import { exchange } from './network.ts';
 import { D1 } from './platform/d1.ts';
 import { Disk } from './platform/disk.ts';
 import { installGlobals } from './platform/globals.ts';
 import { ObjectHost } from './platform/object.ts';
 import { Provider } from './platform/provider.ts';
 import { R2 } from './platform/r2.ts';
-import type { Stored } from './platform/r2.ts';
+import { Purse } from './purse.ts';
 import { Random } from './random.ts';
 import type { Violation } from './result.ts';
 import type { Cause, Stage } from './stage.ts';
+import { Switchboard } from './switchboard.ts';
+import { ownerOf, Witness } from './witness.ts';
 
 // One world: one job, its object, and everything around it. A seed decides all that happens in it.
 
 const START = 1_750_000_000_000;
 const TRACE_LINES = 40;
 
-const disk = new Disk();
 let present: World | null = null;
 const theWorld = (): World => {
   if (!present) throw new Error('there is no world');
@@ -53,26 +55,31 @@ export interface WorldOptions {
 
 export class World implements Stage {
   readonly id = 'job_1';
-  readonly request = REQUEST;
+  readonly request: JobRequest;
   readonly seed: number;
   readonly clock = new Clock(START);
   readonly random: Random;
   readonly faults: Faults;
   readonly env: Env;
   readonly policy: Policy;
-  readonly disk = disk;
+  readonly disk = new Disk();
   readonly host: ObjectHost;
   readonly d1: D1;
   readonly r2: R2;
   readonly provider: Provider;
   readonly ledger: Ledger;
-  /** Every call that a renderer ever made. */
-  readonly said: Said[] = [];
+  readonly witness: Witness;
+  readonly purse = new Purse();
+  readonly switchboard: Switchboard;
   readonly renderers: Renderer[] = [];
   /** The job as it was last committed. */
   job: Job | null = null;
   commits = 0;
   endedAt: number | null = null;
+  /** How often the object has lost its memory. */
+  forgettings = 0;
+  /** Whether reports since the last commit may be forgotten, and no socket remembers them. */
+  mayDoubt = false;
   /** When a sweep last failed. */
   sweepFailedAt = 0;
   /** Whether all that could happen has happened. */
@@ -92,13 +99,25 @@ export class World implements Stage {
     // An hour is longer than the shorter limits let any job live.
     this.env = outage ? first : this.random.pick([first, ...others]);
     this.policy = settingsOf(this.env).POLICY;
-    disk.clear();
+    const isCapped = !outage && this.random.chance(0.25);
+    this.request = isCapped
+      ? { ...REQUEST, maxDollars: this.random.skewed(50, 900) / 1000 }
+      : REQUEST;
     this.ledger = new Ledger(this);
-    this.host = new ObjectHost(this.id, disk, {
+    this.witness = new Witness(this.policy);
+    this.host = new ObjectHost(this.id, this.disk, {
       env: this.env,
       stage: this,
       onCommit: () => this.#onCommit(),
+      onTurn: () => this.#onTurn(),
       onAlarm: () => this.#onAlarm(),
+      onText: (socket, text) => this.switchboard.onText(socket, text),
+      onClosed: (socket) => {
+        this.switchboard.onClosed(socket);
+        // What the platform has lost a moment ago is still believed in.
+        if (this.host.isAlarmSafe) this.#onAlarm();
+      },
+      onForgotten: (how) => this.#onForgotten(how),
     });
     this.d1 = new D1(this, () => this.ledger.mirrored());
     this.r2 = new R2(this);
@@ -109,11 +128,7 @@ export class World implements Stage {
       hint: (attempt, remoteId) =>
         this.host.invoke({ kind: 'hint' }, (object) => object.hint(attempt, remoteId)),
     });
-  }
-
-  /** How long the job may live, ms. */
-  get jobMs(): number {
-    return this.policy.job_ms;
+    this.switchboard = new Switchboard(this);
   }
 
   /** The object as the sweep calls it. */
@@ -136,75 +151,16 @@ export class World implements Stage {
     return this.host.invoke({ kind: 'look' }, entrance);
   }
 
-  /** Delivers a call of a renderer over the network. */
-  say(attempt: number, call: Call, { isDeaf, nonce }: Renderer): Promise<Answer> {
-    const said = { attempt, call };
-    this.said.push(said);
-    return exchange(this, {
-      isDeaf,
-      call: async () => {
-        const answer = await this.hear(said);
-        this.note(nonce, call.name, `attempt ${attempt}`, answer.ok ? 'ok' : answer.code);
-        return answer;
-      },
-      onRepeat: (first, second) => {
-        // I15: the same answer to the same call.
-        if (first.ok && !second.ok) {
-          this.violated('I15', `${call.name} is taken, and its repeat is ${second.code}`);
-        }
-      },
-    });
+  get said(): readonly Said[] {
+    return this.switchboard.said;
   }
 
-  /** Lets the object hear a call, whoever it comes from. */
-  async hear(said: Said): Promise<Answer> {
-    const { attempt, call } = said;
-    const from = { attempt };
-    const isOwner = this.isOwner(said);
-    const answer = await this.#heard(said, isOwner, () =>
-      this.host.invoke({ kind: 'call', call, from }, (object) => object.call(call, from)),
-    );
-    if (answer.ok && call.name === 'complete') this.#judgeAcknowledged(call.body.output_video_key);
-    return answer;
+  hear(said: Said): Promise<Answer> {
+    return this.switchboard.hear(said);
   }
 
-  /** Notes a report that was taken, also when a crash swallows the answer. */
-  async #heard(said: Said, isOwner: boolean, ask: () => Promise<Answer>): Promise<Answer> {
-    const { now } = this.clock;
-    try {
-      const answer = await ask();
-      if (answer.ok && isOwner) this.ledger.reported(said, now);
-      return answer;
-    } catch (error) {
-      const { body } = said.call;
-      const isTaken =
-        this.job?.state === 'running' && 'seq' in body && this.job.reportSeq === body.seq;
-      if (isOwner && isTaken) this.ledger.reported(said, now);
-      throw error;
-    }
-  }
-
-  /** Whether a call comes from the present owner of the running attempt. */
-  isOwner({ attempt, call }: Said): boolean {
-    const { job } = this;
-    if (job?.state !== 'running' || !('epoch' in call.body)) return false;
-    return attempt === job.attempt && call.body.epoch === job.owner?.epoch;
-  }
-
-  /** Stores an output as `routes/renderer-files.ts` does: first the fence, then the bucket. */
-  async put(attempt: number, epoch: number, stored: Stored): Promise<Answer> {
-    const ms = this.random.skewed(50, 60_000);
-    const call = async (): Promise<Answer> => {
-      const files = await this.look((object) => object.files({ attempt }, epoch));
-      if (!files.ok) return files;
-      try {
-        const isNew = await this.r2.upload(stored, ms);
-        return isNew ? { ok: true, body: {} } : { ok: false, code: 'output_exists' };
-      } catch {
-        return { ok: false, code: 'storage_unavailable' };
-      }
-    };
-    return await exchange(this, { call });
+  isOwner(...call: Parameters<Switchboard['isOwner']>): boolean {
+    return this.switchboard.isOwner(...call);
   }
 
   /** A process has ended. */
@@ -219,7 +175,12 @@ export class World implements Stage {
     if (!this.#keepAll && this.#lines.length > 4 * TRACE_LINES) this.#lines.splice(0, TRACE_LINES);
   }
 
+  sweepFailed(): void {
+    this.sweepFailedAt = this.clock.now;
+  }
+
   violated = (invariant: string, detail: string): void => {
+    if (!this.violation) this.note('breaks', invariant);
     this.violation ??= { seed: this.seed, invariant, detail, trace: this.trace() };
   };
 
@@ -244,49 +205,50 @@ export class World implements Stage {
     return renderer;
   }
 
-  /** I7: a file that was acknowledged is the one that the job ended with. */
-  #judgeAcknowledged(key: string): void {
-    const { job } = this;
-    if (job?.state !== 'complete' || job.output.key !== key) {
-      this.violated('I7', `${key} is acknowledged, and the job is ${job?.state}`);
-    }
-  }
-
-  /** After every write: the books, and the job if it has changed. */
+  /** After every write: the books, and the job if it is another one. */
   #onCommit(): void {
-    if (disk.isEmpty) return this.#onPurge();
+    const kept = keptOn(this.disk);
+    if (!kept) return this.#onPurge();
     const before = this.job;
-    const isChange = disk.written.has('job');
-    if (isChange) this.job = readJob();
-    if (disk.written.has('outbox')) this.ledger.written();
-    disk.written.clear();
-    if (isChange && this.job) this.#onChange(before, this.job);
+    this.job = kept.job;
+    this.ledger.written(kept.outbox);
+    if (JSON.stringify(before) === JSON.stringify(kept.job)) return this.#onAlarm();
+    this.#onChange(before, kept);
   }
 
-  /** After an alarm was heard, as after every change, the next one must be set. */
+  #onTurn(): void {
+    this.ledger.settled();
+    this.switchboard.settled();
+  }
+
+  #onForgotten(how: 'crash' | 'sleep'): void {
+    this.forgettings += 1;
+    if (how === 'crash' || !this.switchboard.isConnected(ownerOf(this.job))) this.mayDoubt = true;
+  }
+
+  /** After an alarm was heard, as after every write, the next one must be set. */
   #onAlarm(): void {
-    if (this.job && !disk.isEmpty) judgeAlarm(this.job, this.ledger.dueAt, this);
+    if (this.job && !this.disk.isEmpty) judgeAlarm(this.job, this);
   }
 
-  #onChange(before: Job | null, after: Job): void {
-    const { clock } = this;
+  #onChange(before: Job | null, { job: after, log }: Kept): void {
+    const { now } = this.clock;
     const { cause } = this.host;
+    const deadline = before ? deadlineOf(before, this) : Infinity;
     this.commits += 1;
     const by = cause?.kind === 'call' ? cause.call.name : (cause?.kind ?? 'an effect');
-    this.note(
-      'commit',
-      after.seq,
-      before?.state ?? 'none',
-      '→',
-      after.state,
-      after.attempt,
-      'by',
-      by,
-    );
+    const from = before?.state ?? 'none';
+    this.note('commit', after.seq, from, '→', after.state, after.attempt, 'by', by);
+    this.witness.owned(after);
     this.ledger.owned(after);
-    judge({ before, after, cause, now: clock.now }, this);
+    if (isOutdated(before, after)) this.ledger.outdated(after.seq);
+    const logged = log.map(({ seq }) => seq);
+    const change = { before, after, cause, now, deadline, logged };
+    this.purse.changed(after, now);
+    judge(change, this);
+    this.mayDoubt = false;
     this.#onAlarm();
-    if (isEnded(after)) this.endedAt ??= clock.now;
+    if (isEnded(after)) this.endedAt ??= now;
   }
 
   #onPurge(): void {
@@ -296,13 +258,6 @@ export class World implements Stage {
     if (this.clock.now < job.completedAt + this.policy.retention_ms) {
       this.violated('I22', 'the job is forgotten too early');
     }
-    if (!this.ledger.isEmpty) this.violated('I5b', 'effects are forgotten with the job');
+    if (this.ledger.undone.length > 0) this.violated('I5b', 'effects are forgotten with the job');
   }
-}
-
-function readJob(): Job {
-  const [row] = disk.rows('SELECT body FROM job');
-  const body = String(Reflect.get(Object(row), 'body'));
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by the object a moment ago; parsing each would take longer than all the rest
-  return JSON.parse(body) as Job;
 }

@@ -3,6 +3,7 @@ import type { Env } from './lib/env.ts';
 import { app } from './routes/app.ts';
 import { sweep } from './sweep.ts';
 
+export { ExportFeed } from './durable-objects/ExportFeed.ts';
 export { ExportJobState } from './durable-objects/ExportJobState.ts';
 
 export default {

@@ -2,7 +2,7 @@ import { createExecutionContext } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { CreateReply, ListReply } from '@export-jobs/protocol';
 import * as v from 'valibot';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { app } from '../src/routes/app.ts';
 import {
   FakeRenderer,
@@ -365,7 +365,7 @@ describe('sockets', () => {
     expect(await until(() => flood.closed)).toMatchObject({ code: 1008 });
     expect(await until(() => shout.closed)).toMatchObject({ code: 1009 });
     await call(`/api/jobs/${job.id}/cancel`, { method: 'POST' });
-    await until(() => calm.events.some(({ job: { status } }) => status === 'cancelled'));
+    await until(() => calm.jobs.some(({ status }) => status === 'cancelled'));
   });
 
   it('close with a clean handshake (S19)', async () => {
@@ -466,5 +466,84 @@ describe('in production', () => {
       { API_KEY, EXPORT_JOB: undefined },
     );
     expect((await problemOf(response)).detail).toContain('Durable Object not found');
+  });
+});
+
+describe('labels and limits of a job', () => {
+  const created = async (body: object, key: string = crypto.randomUUID()) => {
+    const reply = await post('/api/jobs', body, { 'idempotency-key': key });
+    return reply.status === 201 ? v.parse(CreateReply, await reply.json()).job : problemOf(reply);
+  };
+  const listed = async (query: string) => {
+    const reply = await call(`/api/jobs?${query}`);
+    return v.parse(ListReply, await reply.json()).data.map(({ id }) => id);
+  };
+
+  it('are kept, and a job is listed by each of its tags from its creation on', async () => {
+    const input = { upload_id: await upload('bytes') };
+    const body = { input, tags: ['launch', 'team:video'], max_dollars: 0.25 };
+    const job = await created(body, 'labelled');
+    expect(job).toMatchObject({ tags: ['launch', 'team:video'], max_dollars: 0.25 });
+    await created(body, 'labelled');
+    const other = await created({ input, tags: ['launch'] });
+    const both = [other, job].map((made) => ('id' in made ? made.id : ''));
+    expect((await listed('tag=launch')).toSorted()).toEqual(both.toSorted());
+    expect(await listed('tag=team:video')).toEqual(['id' in job && job.id]);
+    expect(await listed('tag=nobody')).toEqual([]);
+    expect(await problemOf(await call('/api/jobs?tag=launch&status=pending'))).toMatchObject({
+      code: 'invalid_query',
+    });
+  });
+
+  it.each([
+    { tags: ['a b'] },
+    { tags: [''] },
+    { tags: ['x'.repeat(65)] },
+    { tags: ['twice', 'twice'] },
+    { tags: Array.from({ length: 9 }, (_, i) => `t${i}`) },
+    { max_dollars: 0 },
+    { max_dollars: -1 },
+    { max_dollars: '1' },
+  ])('that make no sense are refused: %o', async (wrong) => {
+    const input = { upload_id: await upload('bytes') };
+    expect(await created({ input, ...wrong })).toMatchObject({ code: 'invalid_body' });
+  });
+
+  it('are those of the job that it repeats', async () => {
+    const input = { upload_id: await upload('bytes') };
+    const job = await created({ input, tags: ['again'], max_dollars: 3 });
+    const id = 'id' in job ? job.id : '';
+    await call(`/api/jobs/${id}/cancel`, { method: 'POST' });
+    const again = await call(`/api/jobs/${id}/retry`, { method: 'POST' });
+    expect(v.parse(CreateReply, await again.json()).job).toMatchObject({
+      retry_of: id,
+      tags: ['again'],
+      max_dollars: 3,
+    });
+  });
+});
+
+describe('what a job has cost', () => {
+  it('is on its record, in its view and in D1', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const job = await createJob();
+    const renderer = new FakeRenderer(await ticketOf(job.id), 'process-one', 'NVIDIA L4');
+    await renderer.claim();
+    vi.setSystemTime(Date.now() + 50_000);
+    await renderer.putOutput('file');
+    await renderer.complete('file');
+    const { cost } = await getJob(job.id);
+    expect(cost?.gpu).toEqual([{ hardware: 'NVIDIA L4', ms: 50_000, dollars: 0.0095 }]);
+    expect(cost?.platform.requests).toBeGreaterThan(3);
+    expect(cost?.platform.rows).toBeGreaterThan(3);
+    expect(cost?.dollars).toBeGreaterThan(0.0095);
+    expect(cost?.dollars).toBeLessThan(0.0096);
+    // Looking at it changes nothing of it.
+    expect((await getJob(job.id)).cost).toEqual(cost);
+    const stored = () =>
+      env.DB.prepare("SELECT cost_usd FROM export_jobs WHERE id = ? AND status = 'complete'")
+        .bind(job.id)
+        .first('cost_usd');
+    expect(await until(stored)).toBe(cost?.dollars);
   });
 });

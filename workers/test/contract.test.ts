@@ -147,7 +147,7 @@ describe('errors', () => {
       const reply = await say(id, 'error', { error: 'GPU fell off' });
       expect(await reply.json()).toEqual({ success: true, retrying: true });
       const told = await until(() =>
-        viewer.events.find(({ job }) => job.retry_count === retry_count),
+        viewer.events.find((m) => 'job' in m && m.job.retry_count === retry_count),
       );
       expect(told).toMatchObject({
         type: 'status',
@@ -247,11 +247,11 @@ describe('viewers', () => {
     await say(id, 'error', { error: 'once' });
     await say(id, 'progress', { progress: 20 });
     await say(id, 'error', { error: 'twice' });
-    const viewer = await Viewer.open(id, '?since=1');
-    await until(() => viewer.events.length === 2);
-    expect(viewer.events.map(({ seq, job }) => [seq, job.retry_count])).toEqual([
-      [2, 1],
-      [4, 2],
+    const viewer = await Viewer.open(id, '?since=1000');
+    await until(() => viewer.jobs.length === 2);
+    expect(viewer.jobs.map(({ seq, retry_count }) => [seq, retry_count])).toEqual([
+      [2000, 1],
+      [4000, 2],
     ]);
   });
 });

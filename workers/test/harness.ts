@@ -1,11 +1,14 @@
 import { evictDurableObject } from 'cloudflare:test';
 import { env, exports } from 'cloudflare:workers';
 import {
+  BEARER_SUBPROTOCOL,
   ClaimReply,
   CreateReply,
   JobReply,
   Problem,
+  RENDERER_SUBPROTOCOL,
   RenderTicket,
+  RendererNotice,
   UploadReply,
   WebSocketMessage,
 } from '@export-jobs/protocol';
@@ -171,10 +174,16 @@ export class FakeRenderer {
   readonly id: string;
   readonly ticket: RenderTicket;
   readonly nonce: string;
+  readonly hardware: string;
   claimed: ClaimReply | null = null;
   seq = 0;
 
-  constructor(handed: { id: string; input: RenderTicket }, nonce: string = crypto.randomUUID()) {
+  constructor(
+    handed: { id: string; input: RenderTicket },
+    nonce: string = crypto.randomUUID(),
+    hardware = 'cpu',
+  ) {
+    this.hardware = hardware;
     this.id = handed.id;
     this.ticket = handed.input;
     this.nonce = nonce;
@@ -189,7 +198,8 @@ export class FakeRenderer {
   }
 
   async claim(): Promise<ClaimReply> {
-    const body = { nonce: this.nonce, provider_job_id: this.id, worker_id: 'gpu-1' };
+    const { nonce, id: provider_job_id, hardware } = this;
+    const body = { nonce, provider_job_id, worker_id: 'gpu-1', hardware };
     const response = await this.post('claim', body);
     this.claimed = v.parse(ClaimReply, await response.json());
     return this.claimed;
@@ -198,6 +208,19 @@ export class FakeRenderer {
   progress(progress: number, more: object = {}): Promise<Response> {
     this.seq += 1;
     return this.post('progress', { progress, epoch: this.claimed?.epoch, seq: this.seq, ...more });
+  }
+
+  /** Opens its socket, and keeps all that is said there. */
+  async connect(): Promise<RendererSocket> {
+    const { pathname, search } = new URL(this.claimed?.channel?.url ?? '');
+    const response = await call(`${pathname}${search}`, {
+      headers: {
+        upgrade: 'websocket',
+        'sec-websocket-protocol': `${RENDERER_SUBPROTOCOL}, ${BEARER_SUBPROTOCOL}${this.ticket.token}`,
+      },
+    });
+    if (!response.webSocket) throw new Error(`${response.status} ${await response.text()}`);
+    return new RendererSocket(response.webSocket, this);
   }
 
   async putOutput(bytes: string): Promise<Response> {
@@ -226,6 +249,50 @@ export class FakeRenderer {
 
   error(code: string, more: object = {}): Promise<Response> {
     return this.post('error', { error: 'it broke', code, epoch: this.claimed?.epoch, ...more });
+  }
+}
+
+/** A renderer's socket as the Worker sees it. */
+export class RendererSocket {
+  readonly heard: RendererNotice[] = [];
+  closed: { code: number; reason: string } | null = null;
+  readonly socket: WebSocket;
+  readonly #renderer: FakeRenderer;
+
+  constructor(socket: WebSocket, renderer: FakeRenderer) {
+    this.socket = socket;
+    this.#renderer = renderer;
+    socket.addEventListener('message', ({ data }) => {
+      this.heard.push(v.parse(RendererNotice, JSON.parse(String(data))));
+    });
+    socket.addEventListener('close', ({ code, reason }) => {
+      this.closed = { code, reason };
+    });
+    socket.accept();
+  }
+
+  /** Makes a call and waits for its answer. */
+  say(type: 'progress' | 'complete' | 'error', body: object) {
+    this.#renderer.seq += 1;
+    const { seq } = this.#renderer;
+    const epoch = this.#renderer.claimed?.epoch;
+    this.socket.send(JSON.stringify({ type, epoch, seq, ...body }));
+    return until(() => this.heard.find((notice) => 'seq' in notice && notice.seq === seq));
+  }
+
+  progress(progress: number, more: object = {}) {
+    return this.say('progress', { progress, ...more });
+  }
+
+  async complete(bytes: string) {
+    const manifest = await this.#renderer.manifest(bytes);
+    const { output } = this.#renderer.claimed ?? {};
+    return this.say('complete', { output_video_key: output?.key, manifest });
+  }
+
+  /** The first notice of a type. */
+  told(type: RendererNotice['type']) {
+    return until(() => this.heard.find((notice) => notice.type === type));
   }
 }
 
@@ -261,6 +328,11 @@ export class Viewer {
 
   get events(): JobMessage[] {
     return this.heard.filter((message) => message.type !== 'pong');
+  }
+
+  /** The whole jobs among what it heard. */
+  get jobs(): ExportJob[] {
+    return this.events.flatMap((message) => (message.type === 'progress' ? [] : [message.job]));
   }
 
   last(type: WebSocketMessage['type']) {

@@ -1,6 +1,7 @@
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
+import { readKept, writeKept } from '../src/durable-objects/kept.ts';
 import {
   FakeRenderer,
   MINUTE,
@@ -85,8 +86,11 @@ describe('a hand-over', () => {
     // As if the process had been killed between the call and its answer.
     await until(() =>
       runInDurableObject(stubOf(job.id), (_, { storage }) => {
-        const sql = "UPDATE outbox SET running = 1 WHERE key = 'dispatch:1' AND tries = 1";
-        return storage.sql.exec(sql).rowsWritten > 0;
+        const kept = readKept(storage);
+        if (kept?.outbox[0]?.tries !== 1) return false;
+        const outbox = kept.outbox.map((row) => ({ ...row, running: true }));
+        writeKept(storage, { ...kept, outbox });
+        return true;
       }),
     );
     await evict(job.id);
@@ -122,7 +126,7 @@ describe('a job that waits at the provider', () => {
   it('asks again and again, and no more once it was claimed', async () => {
     const { job, handed } = await waiting();
     for (let n = 1; n <= 3; n += 1) {
-      await pass(job.id, 31_000);
+      await pass(job.id, 15_000 * 2 ** n + 1000);
       await until(() => asked() === n);
     }
     const renderer = new FakeRenderer(handed);
@@ -140,7 +144,7 @@ describe('a job that waits at the provider', () => {
     await pass(job.id, 31_000);
     await until(() => asked() === 1);
     says('CANCELLED');
-    await pass(job.id, 31_000);
+    await pass(job.id, 61_000);
     await until(async () => (await getJob(job.id)).attempt === 2);
   });
 
@@ -167,9 +171,18 @@ describe('a job that waits at the provider', () => {
 });
 
 describe('a renderer that is silent for half of its lease', () => {
-  it('has its job asked for, and loses it at once when that is over', async () => {
-    const { job } = await rendering();
+  it('and whose socket is gone has its job asked for, and loses it at once when that is over', async () => {
+    const { job, renderer } = await rendering();
+    const { socket } = await renderer.connect();
+    socket.close(1000);
+    await until(() =>
+      runInDurableObject(stubOf(job.id), (_, { storage }) => {
+        const kept = readKept(storage)?.job;
+        return kept?.state === 'running' && kept.askAt === kept.heartbeatAt + 45_000;
+      }),
+    );
     says('FAILED', 'job timed out after 1 retries');
+    await evict(job.id);
     await pass(job.id, 46_000);
     await until(async () => (await getJob(job.id)).attempt === 2);
     expect(await getJob(job.id)).toMatchObject({ last_failure: { code: 'renderer_lost' } });
@@ -207,7 +220,9 @@ describe('the provider’s webhook', () => {
     await renderer.progress(50);
     says('FAILED', 'job timed out after 1 retries');
     await knock(handed.webhook, { id: 'remote-1', status: 'FAILED' });
-    await until(() => asked() > 0);
+    await pass(job.id, 30_000);
+    await renderer.progress(60);
+    await pass(job.id, 30_000);
     expect(await getJob(job.id)).toMatchObject({ status: 'processing', attempt: 1 });
     await renderer.putOutput('file');
     expect((await renderer.complete('file')).status).toBe(200);
@@ -215,6 +230,7 @@ describe('the provider’s webhook', () => {
 
   it('is not believed: the provider says otherwise when it is asked', async () => {
     const { job, handed } = await rendering();
+    later(46_000);
     says('IN_PROGRESS');
     await knock(handed.webhook, { id: 'remote-1', status: 'FAILED', error: 'boo' });
     await until(() => asked() === 1);
@@ -223,6 +239,7 @@ describe('the provider’s webhook', () => {
 
   it('twice, and late, is one question or two and nothing else', async () => {
     const { job, handed, renderer } = await rendering();
+    later(46_000);
     says('IN_PROGRESS');
     const twice = [1, 2].map(() => knock(handed.webhook, { id: 'remote-1' }));
     expect((await Promise.all(twice)).map(({ status }) => status)).toEqual([200, 200]);
@@ -249,7 +266,9 @@ describe('the provider’s webhook', () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const { handed, job } = await waiting();
     await runInDurableObject(stubOf(job.id), (_, { storage }) => {
-      storage.sql.exec("UPDATE job SET body = json_set(body, '$.remoteId', NULL)");
+      const kept = readKept(storage);
+      if (kept?.job.state !== 'dispatched') throw new Error('not handed over');
+      writeKept(storage, { ...kept, job: { ...kept.job, remoteId: null } });
     });
     await evict(job.id);
     says('FAILED');
@@ -263,6 +282,7 @@ describe('the provider’s webhook', () => {
     ['too much', 'x'.repeat(100_000)],
   ])('is understood though nobody can read it: %s', async (_, body) => {
     const { handed } = await rendering();
+    later(46_000);
     says('IN_PROGRESS');
     const { pathname } = new URL(handed.webhook);
     const answer = await call(pathname, { method: 'POST', body });

@@ -54,9 +54,15 @@ describe('the environment of a worker', () => {
     expect(() => addresses({ RUNPOD_PING_INTERVAL: '0' })).toThrow(/RUNPOD_PING_INTERVAL/);
   });
 
-  it('may leave out the name of the worker and the interval of its pings', () => {
-    const { RUNPOD_POD_ID: _, ...nameless } = ENV;
+  it('names the GPU, where there is one', () => {
+    expect(addresses().gpuType).toBe('NVIDIA L4');
+    expect(addresses({ RUNPOD_GPU_TYPE_ID: '' }).gpuType).toBeUndefined();
+  });
+
+  it('may leave out the name of the worker, its GPU and the interval of its pings', () => {
+    const { RUNPOD_POD_ID: _, RUNPOD_GPU_TYPE_ID: __, ...nameless } = ENV;
     const env = readWorkerEnv(nameless);
+    expect(env.gpuType).toBeUndefined();
     expect(env.workerId).toMatch(/^[0-9a-f-]{36}$/);
     expect(env.pingIntervalMs).toBe(10_000);
   });

@@ -30,6 +30,8 @@ interface Addresses {
 /** Who a worker is, how often it says that it lives (ms), and where it calls RunPod. */
 export interface WorkerEnv extends Addresses {
   readonly workerId: string;
+  /** RunPod's name of the GPU that the worker runs on; undefined where it names none. */
+  readonly gpuType: string | undefined;
   readonly apiKey: string;
   readonly pingIntervalMs: number;
 }
@@ -52,6 +54,7 @@ export function readWorkerEnv(env: Readonly<Record<string, string | undefined>>)
   const workerId = known.RUNPOD_POD_ID ?? randomUUID();
   return {
     workerId,
+    gpuType: known.RUNPOD_GPU_TYPE_ID || undefined,
     apiKey: known.RUNPOD_AI_API_KEY,
     pingIntervalMs: known.RUNPOD_PING_INTERVAL,
     ...addressesOf(known, workerId),

@@ -41,6 +41,8 @@ export interface JobContext {
    */
   readonly signal: AbortSignal;
   readonly workerId: string;
+  /** RunPod's name of the GPU that the worker runs on; undefined where it names none. */
+  readonly gpuType: string | undefined;
   /** Writes lines that carry the job's id. */
   readonly log: Log;
   /** Shows this at `/status` while the job runs. Returns at once; only the newest value is sent. */

@@ -19,6 +19,7 @@ export interface RunSetting {
   readonly api: Api;
   readonly handler: Handler;
   readonly workerId: string;
+  readonly gpuType: string | undefined;
   readonly log: Log;
   readonly retryMs: number;
   readonly aggregate: boolean;
@@ -37,11 +38,12 @@ export interface Ended {
 /** Does one job. Whatever goes wrong in it becomes its result. */
 export async function runJob({ id, input }: TakenJob, setting: RunSetting): Promise<Ended> {
   if (input === undefined) return { result: { error: 'the job has no input' }, isStream: false };
-  const { api, handler, workerId, signal, log } = setting;
+  const { api, handler, workerId, gpuType, signal, log } = setting;
   const progress = new Progress(api, id, log);
   const context: JobContext = {
     signal,
     workerId,
+    gpuType,
     log,
     progress: (value) => progress.report(value),
   };

@@ -11,7 +11,7 @@ export async function runOnce(
   }: { log?: Log; signal?: AbortSignal } = {},
 ): Promise<JobResult> {
   const progress = (value: unknown) => log('info', 'progress', { value });
-  const context = { signal, workerId: 'local', log, progress };
+  const context = { signal, workerId: 'local', gpuType: undefined, log, progress };
   const returned = await handler({ id: 'local', input }, context);
   if (!(Symbol.asyncIterator in returned)) return returned;
   const chunks: unknown[] = [];

@@ -171,6 +171,7 @@ class Worker {
       ...common,
       handler: this.#handler,
       workerId: this.#env.workerId,
+      gpuType: this.#env.gpuType,
       aggregate: this.#options.returnAggregateStream ?? false,
       signal: AbortSignal.any([stopped, this.#abortOnShutdown(over.signal)]),
     });

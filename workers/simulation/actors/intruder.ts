@@ -8,6 +8,8 @@ import type { Stage } from '../stage.ts';
 export interface Said {
   readonly attempt: number;
   readonly call: Call;
+  /** Whether it came over the renderer's socket. */
+  readonly bySocket: boolean;
 }
 
 /** What the network repeats long after it was said; the rules of the judge must hold all the same. */
@@ -15,7 +17,7 @@ export interface Echoes extends Stage {
   readonly said: readonly Said[];
   hear(said: Said): Promise<Answer>;
   /** Whether a call comes from the present owner of the running attempt. */
-  isOwner(said: Said): boolean;
+  isOwner(attempt: number, call: Call): boolean;
 }
 
 /** Repeats old calls at random moments, as long as faults go on. */
@@ -26,9 +28,9 @@ export async function echo(world: Echoes): Promise<void> {
     const said = world.said[random.int(0, world.said.length - 1)];
     if (!said || !faults.strikes('stale call', 0.5)) continue;
     world.note('echo', said.call.name, `attempt ${said.attempt}`);
-    const isOwner = world.isOwner(said);
+    const isOwner = world.isOwner(said.attempt, said.call);
     try {
-      const answer = await world.hear(said);
+      const answer = await world.hear({ ...said, bySocket: false });
       if (said.call.name === 'progress' && !isOwner) refuse(world, answer);
     } catch (error) {
       if (!(error instanceof Dead)) throw error;

@@ -3,20 +3,27 @@ import type { FailureCode, OutputManifest, RenderTicket } from '@export-jobs/pro
 import type { Call } from '../../src/lib/calls.ts';
 import type { Answer } from '../../src/lib/types.ts';
 import type { Stored } from '../platform/r2.ts';
+import type { Socket } from '../platform/sockets.ts';
+import { HARDWARE } from '../environment.ts';
 import { Unreachable } from '../stage.ts';
-import type { Stage } from '../stage.ts';
+import type { OwnerId, Stage } from '../stage.ts';
+import { Link } from './link.ts';
 
 // A renderer as `renderer/src/job.ts` and `callbacks.ts` make it: one nonce per delivery, a claim that
 // is tried for a minute, reports that wait for nobody, a last word that is repeated until it is
-// answered or the lease is gone, and silence after a refusal with `stop`.
+// answered or the lease is gone, and silence after a refusal with `stop`. About half of them have a
+// socket; a call that was not answered there goes by POST the next time.
 
 const CLAIM_PATIENCE_MS = 60_000;
 const BACKOFF = { base: 500, cap: 8000 };
 
 /** What a renderer needs of its world. */
 export interface Surroundings extends Stage {
-  say(attempt: number, call: Call, renderer: Renderer): Promise<Answer>;
-  put(attempt: number, epoch: number, stored: Stored): Promise<Answer>;
+  readonly switchboard: {
+    say(attempt: number, call: Call, renderer: Renderer): Promise<Answer>;
+    put(owner: OwnerId, stored: Stored): Promise<Answer>;
+    dial(owner: OwnerId, renderer: Renderer): Promise<Socket>;
+  };
   onStop(renderer: Renderer): void;
 }
 
@@ -35,7 +42,7 @@ export class Renderer {
   readonly remoteId: string;
   readonly attempt: number;
   readonly nonce: string;
-  epoch: number | null = null;
+  epoch = 0;
   isOver = false;
   isDeaf = false;
   /** How long it stood still in all, ms. */
@@ -50,6 +57,8 @@ export class Renderer {
   #leaseMs = 0;
   #reportMs = 0;
   #leaseUntil = Number.POSITIVE_INFINITY;
+  #link: Link | null = null;
+  #hasFailedOnSocket = false;
 
   constructor(world: Surroundings, remoteId: string, ticket: RenderTicket, serial: number) {
     this.#world = world;
@@ -62,16 +71,23 @@ export class Renderer {
 
   /** Ends the process as the provider or a bad fate does: without a word. */
   stop(): void {
+    this.#end(false);
+  }
+
+  /** @param isSudden with its whole machine, so that its connections do not even close. */
+  #end(isSudden: boolean): void {
     if (this.isOver) return;
     this.isOver = true;
     this.#isWorking = false;
+    this.#link?.close(isSudden);
     this.#world.onStop(this);
   }
 
   #drawFate(): void {
     const { clock, random, faults } = this.#world;
     const later = () => random.skewed(1000, 900_000);
-    if (faults.strikes('renderer dies', 0.3)) clock.after(later(), () => this.stop());
+    const isSudden = random.chance(0.5);
+    if (faults.strikes('renderer dies', 0.3)) clock.after(later(), () => this.#end(isSudden));
     if (faults.strikes('renderer pauses', 0.4)) clock.after(later(), () => this.#standStill());
     if (faults.strikes('renderer deaf', 0.2)) clock.after(later(), () => (this.isDeaf = true));
   }
@@ -87,6 +103,7 @@ export class Renderer {
   async #run(): Promise<void> {
     try {
       await this.#claim();
+      if (this.#world.random.chance(0.5)) this.#link = this.#openLink();
       void this.#keepReporting();
       const manifest = await this.#work();
       // Told to end in the moment between its upload and its last word.
@@ -104,12 +121,37 @@ export class Renderer {
   async #claim(): Promise<void> {
     const giveUpAt = this.#world.clock.now + CLAIM_PATIENCE_MS;
     const { nonce, remoteId } = this;
-    const body = { nonce, provider_job_id: remoteId, worker_id: 'gpu' };
+    const body = { nonce, provider_job_id: remoteId, worker_id: 'gpu', hardware: HARDWARE };
     const sentAt = this.#world.clock.now;
     const claimed = await this.#insist({ name: 'claim', body }, () => giveUpAt);
     this.epoch = Number(Reflect.get(claimed, 'epoch'));
     this.#key = String(Reflect.get(Object(Reflect.get(claimed, 'output')), 'key'));
     this.#hear(claimed, sentAt);
+  }
+
+  #openLink(): Link {
+    const isOver = () => this.isOver;
+    const isDeaf = () => this.isDeaf;
+    const pause = () => this.#pause;
+    return new Link({
+      clock: this.#world.clock,
+      get isOver() {
+        return isOver();
+      },
+      get isDeaf() {
+        return isDeaf();
+      },
+      get pause() {
+        return pause();
+      },
+      dial: () => this.#world.switchboard.dial(this.#owner, this),
+      onPace: (pace) => this.#takePace(pace),
+      onStop: () => this.stop(),
+    });
+  }
+
+  get #owner(): OwnerId {
+    return { attempt: this.attempt, epoch: this.epoch };
   }
 
   async #work(): Promise<OutputManifest> {
@@ -143,7 +185,7 @@ export class Renderer {
     const stored = { key: this.#key, size: broken === 'cut' ? size - 1 : size, sha256, manifest };
     if (broken === 'elsewhere') this.#key = this.#key.replace('/video', '/other');
     for (let failures = 0; failures < 6; failures += 1) {
-      const answer = await this.#ask(() => this.#world.put(this.attempt, this.epoch ?? 0, stored));
+      const answer = await this.#ask(() => this.#world.switchboard.put(this.#owner, stored));
       if (answer?.ok || (answer && answer.code === 'output_exists')) return manifest;
       if (answer && problem(answer.code).stop) throw new Stopped();
       await this.#sleep(backoff(failures));
@@ -152,13 +194,13 @@ export class Renderer {
   }
 
   async #conclude(body: { output_video_key: string; manifest: OutputManifest }): Promise<void> {
-    const epoch = this.epoch ?? 0;
-    await this.#insist({ name: 'complete', body: { epoch, ...body } }, () => this.#leaseUntil);
+    const call = { name: 'complete', body: { ...this.#fence(), ...body } } as const;
+    await this.#insist(call, () => this.#leaseUntil);
   }
 
   async #tell(code: FailureCode): Promise<void> {
     this.#isWorking = false;
-    const body = { epoch: this.epoch ?? 0, error: 'it went wrong', code };
+    const body = { ...this.#fence(), error: 'it went wrong', code };
     try {
       await this.#insist({ name: 'error', body }, () => this.#leaseUntil);
     } catch (error) {
@@ -182,9 +224,8 @@ export class Renderer {
   /** Sends one report; whether it was acknowledged. */
   async #report(): Promise<boolean> {
     const sentAt = this.#world.clock.now;
-    this.#seq += 1;
     const hints = { progress: this.#percent, stage: this.#stage };
-    const body = { epoch: this.epoch ?? 0, seq: this.#seq, ...hints };
+    const body = { ...this.#fence(), ...hints };
     const answer = await this.#ask(() => this.#say({ name: 'progress', body }));
     if (!answer) return false;
     if (answer.ok) this.#hear(answer.body, sentAt);
@@ -204,8 +245,25 @@ export class Renderer {
     }
   }
 
-  #say(call: Call): Promise<Answer> {
-    return this.#world.say(this.attempt, call, this);
+  /** By the socket where there is one, unless the last call failed there. */
+  async #say(call: Call): Promise<Answer> {
+    const link = this.#hasFailedOnSocket ? null : this.#link;
+    this.#hasFailedOnSocket = false;
+    if (!link?.isOpen || call.name === 'claim' || call.name === 'init') {
+      return await this.#world.switchboard.say(this.attempt, call, this);
+    }
+    try {
+      return await link.call(call.body.seq ?? 0, call);
+    } catch (error) {
+      this.#hasFailedOnSocket = true;
+      throw error;
+    }
+  }
+
+  /** Who speaks, and which call this is. */
+  #fence(): { epoch: number; seq: number } {
+    this.#seq += 1;
+    return { epoch: this.epoch, seq: this.#seq };
   }
 
   /** An answer, or null when none came. */
@@ -222,9 +280,13 @@ export class Renderer {
   }
 
   #hear(reply: object, sentAt: number): void {
-    this.#leaseMs = Number(Reflect.get(reply, 'lease_ms'));
-    this.#reportMs = Number(Reflect.get(reply, 'next_report_ms'));
+    this.#takePace(reply);
     this.#leaseUntil = sentAt + this.#leaseMs;
+  }
+
+  #takePace(pace: object): void {
+    this.#leaseMs = Number(Reflect.get(pace, 'lease_ms'));
+    this.#reportMs = Number(Reflect.get(pace, 'next_report_ms'));
   }
 
   async #sleep(ms: number): Promise<void> {

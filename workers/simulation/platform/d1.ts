@@ -3,13 +3,11 @@ import path from 'node:path';
 import type { SQLInputValue } from 'node:sqlite';
 import * as v from 'valibot';
 import type { Stage } from '../stage.ts';
-import { Database } from './disk.ts';
+import { Database } from './database.ts';
 
 const MIGRATIONS = path.join(import.meta.dirname, '../../migrations');
 /** Worlds of one thread follow each other, so one database serves them all. */
 const database = new Database();
-// Nothing is ever rolled back here.
-database.script('PRAGMA journal_mode = OFF');
 for (const file of readdirSync(MIGRATIONS).toSorted()) {
   database.script(readFileSync(path.join(MIGRATIONS, file), 'utf8'));
 }
@@ -17,10 +15,19 @@ for (const file of readdirSync(MIGRATIONS).toSorted()) {
 /** What D1 holds of a job, for the judge. */
 const MirrorRow = v.object({
   rev: v.number(),
+  status: v.string(),
+  /** What its view says; null when there is none. */
+  shown: v.nullable(v.string()),
+  attempt: v.nullable(v.number()),
   completed_at: v.nullable(v.number()),
   look_at: v.nullable(v.number()),
+  /** Number of the last entry of its log; null when there is none. */
+  logged: v.nullable(v.number()),
 });
 export type MirrorRow = v.InferOutput<typeof MirrorRow>;
+
+const LOOK = `SELECT rev, status, view ->> '$.status' AS shown, view ->> '$.attempt' AS attempt,
+  completed_at, look_at, log ->> '$[#-1].seq' AS logged FROM export_jobs WHERE id = ?`;
 
 /** D1 as the platform gives it (`D1Database`), over a real SQLite with the real migrations. */
 export class D1 {
@@ -39,8 +46,8 @@ export class D1 {
   prepare(sql: string) {
     const bound = (values: readonly SQLInputValue[]) => ({
       bind: (...more: SQLInputValue[]) => bound(more),
-      run: () => this.#exchange(sql, values, (results) => ({ results, success: true })),
-      all: () => this.#exchange(sql, values, (results) => ({ results, success: true })),
+      run: () => this.#exchange(sql, values, answerOf),
+      all: () => this.#exchange(sql, values, answerOf),
       first: () => this.#exchange(sql, values, (results) => results[0] ?? null),
     });
     return bound([]);
@@ -50,8 +57,7 @@ export class D1 {
   rowOf(id: string): MirrorRow | null {
     let row = this.#rows.get(id);
     if (row === undefined) {
-      const sql = 'SELECT rev, completed_at, look_at FROM export_jobs WHERE id = ?';
-      const [found] = database.rows(sql, [id]);
+      const [found] = database.rows(LOOK, [id]);
       row = found ? v.parse(MirrorRow, found) : null;
       this.#rows.set(id, row);
     }
@@ -71,7 +77,7 @@ export class D1 {
       const wait = faults.strikes('D1 slow', 0.2) ? random.skewed(100, 90_000) : random.int(1, 30);
       clock.after(wait, () => {
         const rows = database.rows(sql, values);
-        if (database.writesTo(sql) !== null) {
+        if (database.writes(sql)) {
           this.#rows.clear();
           this.#onWrite();
         }
@@ -80,4 +86,8 @@ export class D1 {
       });
     });
   }
+}
+
+function answerOf(results: unknown[]) {
+  return { results, success: true, meta: { rows_written: 1 } };
 }

@@ -49,5 +49,6 @@ export function installGlobals(world: () => Stage & { provider: Provider }): voi
 /** What the Worker logs belongs to the trace; that it caught itself in a lie is a violation. */
 function heardInLog(stage: Stage, line: string): void {
   stage.note('log', line);
+  if (line.includes('"msg":"sweep"')) stage.sweepFailed();
   if (line.includes('invariant broken')) stage.violated('self-check', line);
 }

@@ -4,29 +4,46 @@ import { Dead } from '../stage.ts';
 import type { Cause, Stage } from '../stage.ts';
 import type { Disk } from './disk.ts';
 import { pretend } from './pretend.ts';
+import { BROKEN } from './sockets.ts';
 import type { Socket } from './sockets.ts';
 import { Storage } from './storage.ts';
 
 /** After this many failures the platform drops an alarm without a word. */
 const ALARM_RETRIES = 6;
 
+/** The platform does not put an object to sleep so soon after it was used, ms; really it is ten seconds. */
+const DROWSY_MS = 1000;
+
 interface Surroundings {
   readonly env: Env;
   readonly stage: Stage;
   /** Called after every write. */
   readonly onCommit: () => void;
+  /** Called when what was written without a pause is on disk, all of it at once. */
+  readonly onTurn: () => void;
   /** Called when an alarm has been heard out. */
   readonly onAlarm: () => void;
+  /** A text has come in on a socket: it must be delivered to the object. */
+  readonly onText: (socket: Socket, text: string) => void;
+  /** The object has heard out that a socket was closed. */
+  readonly onClosed: (socket: Socket) => void;
+  /** The process is gone, and with it what it knew. */
+  readonly onForgotten: (how: 'crash' | 'sleep') => void;
 }
 
 /** One life of the object in memory. */
-interface Process {
+interface Process extends Life {
   readonly object: ExportJobState;
   readonly ready: Promise<unknown>;
+}
+
+interface Life {
   isReady: boolean;
   isDead: boolean;
   /** Calls and effects under way. */
   busy: number;
+  /** The end of the turn that has written something; null while nothing is. */
+  turn: Promise<void> | null;
   readonly onDeath: Set<() => void>;
 }
 
@@ -38,24 +55,27 @@ export class ObjectHost {
   readonly name: string;
   readonly disk: Disk;
   crashes = 0;
-  alarms = 0;
   /** Why the object is running now; null while it goes on after a pause. */
   cause: Cause | null = null;
+  /** Whether the platform has dropped the alarm that was set last. */
+  hasLostAlarm = false;
   readonly #env: Env;
   readonly #stage: Stage;
-  readonly #onCommit: () => void;
-  readonly #onAlarm: () => void;
-  readonly #sockets = new Set<Socket>();
+  readonly #around: Surroundings;
+  readonly #sockets = new Map<Socket, readonly string[]>();
   #process: Process | null = null;
+  #usedAt = 0;
   #alarmTimer: { cancel(): void } | null = null;
+  /** Whether an alarm is being heard out, and whether the next one waits for that. */
+  #isRinging = false;
+  #isNextDue = false;
 
-  constructor(name: string, disk: Disk, { env, stage, onCommit, onAlarm }: Surroundings) {
+  constructor(name: string, disk: Disk, around: Surroundings) {
     this.name = name;
     this.disk = disk;
-    this.#env = env;
-    this.#stage = stage;
-    this.#onCommit = onCommit;
-    this.#onAlarm = onAlarm;
+    this.#env = around.env;
+    this.#stage = around.stage;
+    this.#around = around;
   }
 
   /**
@@ -67,11 +87,16 @@ export class ObjectHost {
     if (!process.isReady) await process.ready;
     if (process.isDead) throw new Dead();
     process.busy += 1;
+    this.#usedAt = this.#stage.clock.now;
     try {
       this.cause = cause;
       const answer = entrance(process.object);
       this.cause = null;
-      return answer instanceof Promise ? await this.#outlive(process, answer) : answer;
+      if (answer instanceof Promise) return await this.#outlive(process, answer);
+      // No answer leaves before what it says is on disk.
+      await process.turn;
+      if (process.isDead) throw new Dead();
+      return answer;
     } catch (error) {
       if (process.isDead) throw new Dead();
       this.#stage.violated('I17', `the object threw ${String(error)}`);
@@ -90,31 +115,46 @@ export class ObjectHost {
     this.#stage.note('object', 'crashes');
     process.isDead = true;
     this.#process = null;
-    for (const socket of this.#sockets) socket.close();
+    const sockets = [...this.#sockets.keys()];
     this.#sockets.clear();
+    for (const socket of sockets) {
+      // Nobody tells the next process; the other end notices.
+      socket.abandon();
+      socket.wire.break(this.#stage.clock, this.#stage.random);
+    }
     for (const tell of process.onDeath) tell();
+    this.#around.onForgotten('crash');
   }
 
   /** Drops the object from memory if it is idle; its sockets survive. */
   evict(): void {
     if (!this.#process || this.#process.busy > 0) return;
+    if (this.#stage.clock.now < this.#usedAt + DROWSY_MS) return;
     this.#stage.note('object', 'is evicted');
     this.#process.isDead = true;
     this.#process = null;
+    this.#around.onForgotten('sleep');
+  }
+
+  /** The sockets with a tag; which of them are about to go is told by their state. */
+  socketsOf(tag?: string): Socket[] {
+    const all = [...this.#sockets];
+    return all.filter(([, tags]) => !tag || tags.includes(tag)).map(([socket]) => socket);
   }
 
   #boot(): Process {
-    const life = { isReady: false, isDead: false, busy: 0, onDeath: new Set<() => void>() };
+    const life: Life = { isReady: false, isDead: false, busy: 0, turn: null, onDeath: new Set() };
     const ready: Promise<unknown>[] = [];
     const storage = new Storage(this.disk, {
       assertAlive: () => this.#assertAlive(life),
       beforeCommit: () => {
         this.#assertAlive(life);
-        this.#perhapsCrash('crash before commit', life);
+        if (!life.turn) this.#perhapsCrash('crash before commit');
+        this.#assertAlive(life);
       },
       afterCommit: () => {
-        this.#onCommit();
-        this.#perhapsCrash('crash after commit', life);
+        this.#around.onCommit();
+        life.turn ??= this.#endTurn(life);
       },
       alarmChanged: () => this.#setAlarmTimer(),
     });
@@ -126,8 +166,8 @@ export class ObjectHost {
         ready.push(start());
         return ready[0];
       },
-      acceptWebSocket: (socket: Socket) => this.#sockets.add(socket),
-      getWebSockets: () => [...this.#sockets].filter((socket) => socket.isOpen),
+      acceptWebSocket: (socket: Socket, tags: readonly string[]) => this.#accept(socket, tags),
+      getWebSockets: (tag?: string) => this.socketsOf(tag),
       setWebSocketAutoResponse: () => undefined,
     };
     const object = new ExportJobState(pretend(context), this.#env);
@@ -136,7 +176,32 @@ export class ObjectHost {
     return process;
   }
 
-  async #await(life: Pick<Process, 'busy' | 'isDead'>, effect: Promise<unknown>): Promise<void> {
+  #accept(socket: Socket, tags: readonly string[]): void {
+    this.#sockets.set(socket, tags);
+    socket.listen({
+      message: (text) => this.#sockets.has(socket) && this.#around.onText(socket, text),
+      close: (code) => void this.#tellClosed(socket, code),
+    });
+  }
+
+  async #tellClosed(socket: Socket, code: number): Promise<void> {
+    if (!this.#sockets.has(socket)) return;
+    // One that is gone is sometimes no longer listed when its end is told.
+    if (this.#stage.random.chance(0.5)) this.#sockets.delete(socket);
+    const ended = pretend<WebSocket>(socket);
+    try {
+      await this.invoke({ kind: 'close' }, (object) => {
+        if (code !== BROKEN) return object.webSocketClose(ended, code, '');
+        return object.webSocketError(ended);
+      });
+      this.#sockets.delete(socket);
+      this.#around.onClosed(socket);
+    } catch (error) {
+      if (!(error instanceof Dead)) throw error;
+    }
+  }
+
+  async #await(life: Life, effect: Promise<unknown>): Promise<void> {
     life.busy += 1;
     try {
       await effect;
@@ -155,32 +220,47 @@ export class ObjectHost {
     });
   }
 
-  #assertAlive(life: Pick<Process, 'isDead'>): void {
+  #assertAlive(life: Life): void {
     if (life.isDead) throw new Dead();
   }
 
-  #perhapsCrash(
-    fault: 'crash before commit' | 'crash after commit',
-    life: Pick<Process, 'isDead'>,
-  ): void {
-    if (!this.#stage.faults.strikes(fault, 0.03)) return;
-    this.kill();
-    this.#assertAlive(life);
+  /** What is written without a pause is one commit: a crash comes before or after all of it. */
+  async #endTurn(life: Life): Promise<void> {
+    await Promise.resolve();
+    life.turn = null;
+    if (life.isDead) return;
+    this.#around.onTurn();
+    this.#perhapsCrash('crash after commit');
+  }
+
+  #perhapsCrash(fault: 'crash before commit' | 'crash after commit'): void {
+    if (this.#stage.faults.strikes(fault, 0.03)) this.kill();
   }
 
   #setAlarmTimer(): void {
     this.#alarmTimer?.cancel();
     this.#alarmTimer = null;
+    this.hasLostAlarm = false;
     if (this.disk.alarm === null) return;
     const { clock, random, faults } = this.#stage;
     const late = faults.strikes('alarm late', 0.3) ? random.int(0, 60_000) : random.int(0, 20);
     this.#alarmTimer = clock.at(Math.max(this.disk.alarm, clock.now) + late, () => this.#ring(0));
   }
 
+  /** Whether the alarm that was set last will fire, as far as anybody can know. */
+  get isAlarmSafe(): boolean {
+    return !this.hasLostAlarm && !this.#isRinging;
+  }
+
   #ring(failures: number): void {
+    if (this.#isRinging) {
+      this.#isNextDue = true;
+      return;
+    }
     const { faults, random } = this.#stage;
     if (faults.strikes('alarm lost', 0.05)) {
       this.#stage.note('alarm', 'is lost');
+      this.hasLostAlarm = true;
       // Some are forgotten, others stay for ever in the past.
       if (random.chance(0.5)) this.disk.alarm = null;
     } else if (faults.strikes('alarm refused', 0.2)) {
@@ -191,17 +271,21 @@ export class ObjectHost {
   }
 
   async #deliverAlarm(failures: number): Promise<void> {
+    this.#isRinging = true;
+    this.#isNextDue = false;
     const process = (this.#process ??= this.#boot());
     if (!process.isReady) await process.ready;
-    this.alarms += 1;
     const at = this.disk.alarm;
     this.disk.alarm = null;
     try {
       await this.invoke({ kind: 'alarm' }, (object) => object.alarm());
-      this.#onAlarm();
+      this.#isRinging = false;
+      this.#around.onAlarm();
+      if (this.#isNextDue) this.#setAlarmTimer();
     } catch (error) {
+      this.#isRinging = false;
       // One that was set anew takes the place of the retries.
-      if (this.disk.alarm !== null) return;
+      if (this.disk.alarm !== null) return this.#setAlarmTimer();
       this.disk.alarm = at;
       this.#ringAgain(error instanceof Dead ? 0 : failures);
     }
@@ -210,6 +294,7 @@ export class ObjectHost {
   #ringAgain(failures: number): void {
     if (failures >= ALARM_RETRIES) {
       this.#stage.note('alarm', 'is dropped');
+      this.hasLostAlarm = true;
       this.disk.alarm = null;
       return;
     }

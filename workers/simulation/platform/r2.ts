@@ -19,6 +19,13 @@ export class R2 {
     this.#stage = stage;
   }
 
+  /** Files of renderers that were there at that time and still are, but for one. */
+  leftSince(at: number, but: string | null): string[] {
+    return [...this.objects.keys()].filter(
+      (key) => key.startsWith('out/') && key !== but && (this.#storedAt.get(key) ?? 0) <= at,
+    );
+  }
+
   /** Whether a whole output with this in its key was there at that time and still is. */
   hasOutput(part: string, at: number): boolean {
     return [...this.objects.values()].some(
@@ -34,26 +41,11 @@ export class R2 {
     });
   }
 
-  put(key: string, text: string) {
-    const stored = { key, size: text.length, sha256: '', manifest: null };
-    return this.#exchange(() => {
-      this.objects.set(key, stored);
-      return objectOf(stored);
-    });
-  }
-
   delete(keys: string | string[]): Promise<void> {
     return this.#exchange(() => {
       for (const key of [keys].flat()) this.objects.delete(key);
       this.#stage.note('R2', 'deletes', keys);
     });
-  }
-
-  list({ prefix = '' }: { prefix?: string } = {}) {
-    return this.#exchange(() => ({
-      objects: [...this.objects.values()].filter(({ key }) => key.startsWith(prefix)).map(objectOf),
-      truncated: false,
-    }));
   }
 
   /** Stores an upload that takes a while, unless there is one under its key by then. */

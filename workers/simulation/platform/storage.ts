@@ -1,4 +1,3 @@
-import type { SQLInputValue } from 'node:sqlite';
 import type { Disk } from './disk.ts';
 
 /** What the storage asks of the process that it serves. */
@@ -13,8 +12,8 @@ export interface Process {
 }
 
 /**
- * The storage of one object as the platform gives it (`DurableObjectStorage`): transactions roll
- * back SQL, key-value pairs and the alarm alike.
+ * The storage of one object as the platform gives it (`DurableObjectStorage`): transactions roll back
+ * key-value pairs and the alarm alike. There is no SQL: an object that asks for it here fails loudly.
  */
 export class Storage {
   readonly #disk: Disk;
@@ -28,25 +27,19 @@ export class Storage {
     this.#process = process;
   }
 
-  readonly sql = {
-    exec: (sql: string, ...values: SQLInputValue[]) => {
-      const rows = this.#exec(sql, values);
-      return { toArray: () => rows };
-    },
-  };
-
   readonly kv = {
     get: (key: string) => {
       this.#process.assertAlive();
       return this.#disk.kv.get(key);
     },
     put: (key: string, value: unknown) => {
-      this.#process.assertAlive();
-      this.#disk.kv.set(key, value);
+      const copy: unknown = typeof value === 'string' ? value : structuredClone(value);
+      this.transactionSync(() => this.#disk.kv.set(key, copy));
     },
   };
 
   transactionSync<T>(closure: () => T): T {
+    this.#process.assertAlive();
     if (this.#depth > 0) return closure();
     this.#process.beforeCommit();
     let result: T;
@@ -75,35 +68,10 @@ export class Storage {
     return Promise.resolve();
   }
 
-  async deleteAlarm(): Promise<void> {
-    this.#process.assertAlive();
-    this.#disk.alarm = null;
-    this.#isAlarmSet = true;
-    if (this.#depth === 0) this.#process.alarmChanged();
-  }
-
   async deleteAll(): Promise<void> {
     this.#process.beforeCommit();
     this.#disk.clear();
     this.#process.alarmChanged();
     this.#process.afterCommit();
   }
-
-  #exec(sql: string, values: readonly SQLInputValue[]): unknown[] {
-    const disk = this.#disk;
-    this.#process.assertAlive();
-    if (isSchema(sql)) {
-      disk.script(sql);
-      return [];
-    }
-    if (this.#depth > 0 || !disk.writes(sql)) return disk.rows(sql, values);
-    this.#process.beforeCommit();
-    const rows = disk.rows(sql, values);
-    this.#process.afterCommit();
-    return rows;
-  }
-}
-
-function isSchema(sql: string): boolean {
-  return /^\s*(CREATE|ALTER|DROP)/i.test(sql);
 }

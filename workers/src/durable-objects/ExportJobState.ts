@@ -1,79 +1,83 @@
 import { DurableObject } from 'cloudflare:workers';
 import type { ExportJob } from '@export-jobs/protocol';
-import { brokenInvariants } from '../job/invariants.ts';
 import type { JobRequest } from '../job/job.ts';
-import { transition } from '../job/machine.ts';
-import { isQuestion } from '../job/events.ts';
-import type { Decision, Effect, JobEvent } from '../job/events.ts';
-import { viewOf } from '../job/project.ts';
+import type { Decision } from '../job/events.ts';
+import { asSeenSince } from '../job/project.ts';
 import type { Call } from '../lib/calls.ts';
-import { settingsOf } from '../lib/env.ts';
-import type { Env, Settings } from '../lib/env.ts';
-import { downloadUrl } from '../lib/links.ts';
+import type { Env } from '../lib/env.ts';
 import { logError } from '../lib/log.ts';
 import { greetingOf, messageOf } from '../lib/messages.ts';
 import type { Answer, Renderer, StatusReply } from '../lib/types.ts';
-import { drainOutbox } from '../outbox/drain.ts';
-import type { OutboxItem } from '../outbox/drain.ts';
-import { askOnce, perform } from '../outbox/perform.ts';
-import type { EffectContext } from '../outbox/perform.ts';
-import { answerCall, filesOf } from './calls.ts';
+import { answerCall, filesOf, paceOf } from './calls.ts';
 import type { RenderFiles } from './calls.ts';
+import { readFrame } from './channel.ts';
 import { serveContract } from './http.ts';
+import { JobEngine } from './job-engine.ts';
 import { JobStore } from './job-store.ts';
-import { outboxPorts } from './outbox-ports.ts';
 import { purgeWhenDue } from './purge.ts';
-import { Viewers, closeBack } from './viewers.ts';
+import { Renderers, answerOn } from './renderers.ts';
+import { closeBack } from './sockets.ts';
+import { Viewers } from './viewers.ts';
 
 /** How long an alarm that failed waits before it is tried again, ms. */
 const ALARM_RETRY_MS = 60_000;
 
 /**
- * The single authority on one export job. Every entrance ends in `apply`: parse, decide (pure),
- * commit, broadcast, arm. No field holds anything that could not be read again from disk.
+ * The single authority on one export job: what calls, sockets and alarms of it do. Each becomes an event
+ * of the engine. What a field holds can be read again from disk, or from the sockets that outlive a
+ * sleep, or is a hint that may be lost.
  */
 export class ExportJobState extends DurableObject {
   readonly #store: JobStore;
+  readonly #engine: JobEngine;
   readonly #viewers: Viewers;
+  readonly #renderers: Renderers;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#store = new JobStore(ctx.storage);
-    this.#viewers = new Viewers(ctx);
-    void ctx.blockConcurrencyWhile(() => this.#store.recallAlarm());
+    const viewers = new Viewers(ctx);
+    const renderers = new Renderers(ctx);
+    const store = new JobStore(ctx.storage, (job) => renderers.recall(job));
+    this.#engine = new JobEngine({ ctx, env, store, viewers, renderers });
+    this.#store = store;
+    this.#viewers = viewers;
+    this.#renderers = renderers;
+    void ctx.blockConcurrencyWhile(() => store.recallAlarm());
   }
 
-  /** The contract over HTTP, and the upgrade of viewers. Callers are authenticated before. */
+  /** The contract over HTTP, and the upgrades of sockets. Callers are authenticated before. */
   override fetch(request: Request): Promise<Response> {
     return serveContract(this, request);
   }
 
   /** Makes the job that this object is for; a repeat with the same request changes nothing. */
   create(tenant: string, request: JobRequest, requestHash: string): Answer<{ job: ExportJob }> {
-    const processing = false;
-    const init = { type: 'init', id: this.name, tenant, requestHash, request } as const;
-    return this.#answer(this.apply({ ...init, progress: 0, processing }));
+    this.#count();
+    const { name: id } = this.#engine;
+    const init = { type: 'init', id, tenant, requestHash, request, progress: 0 } as const;
+    return this.#answer(this.#engine.apply({ ...init, processing: false }));
   }
 
   /** One call of the contract. `from` is the renderer's proven attempt, or null by hand. */
   call(call: Call, from: Renderer): Promise<Answer> {
-    return answerCall(this, call, from);
+    this.#count();
+    return answerCall(this.#engine, call, from);
   }
 
   /** The job, or null when it was never made, has been forgotten, or is another tenant's. */
   view(tenant: string | null): ExportJob | null {
-    this.#tick();
+    this.#enter();
     const { job } = this.#store;
-    return job && (tenant === null || job.tenant === tenant) ? this.#view() : null;
+    return job && (tenant === null || job.tenant === tenant) ? this.#engine.show(job) : null;
   }
 
   status(): StatusReply {
-    this.#tick();
-    const { job, parked } = this.#store;
-    const view = this.#view();
-    if (!job || !view) return { status: 'not_found' };
+    this.#enter();
+    const { job, outbox } = this.#store;
+    if (!job) return { status: 'not_found' };
     const last_heartbeat = job.state === 'running' ? job.heartbeatAt : job.updatedAt;
-    return { job: view, connections: this.#viewers.count, last_heartbeat, parked };
+    const connections = this.#viewers.count;
+    return { job: this.#engine.show(job), connections, last_heartbeat, parked: outbox.parked };
   }
 
   /** The log of the job as NDJSON, or null as `view`. */
@@ -83,37 +87,53 @@ export class ExportJobState extends DurableObject {
 
   /** The provider has something to tell about a job that an attempt was handed over as. */
   hint(attempt: number, remoteId: string | null): void {
-    this.apply({ type: 'hint', attempt, remoteId });
+    this.#count();
+    this.#engine.apply({ type: 'hint', attempt, remoteId });
   }
 
   cancel(tenant: string): Answer<{ job: ExportJob }> {
     if (this.view(tenant) === null) return { ok: false, code: 'job_not_found' };
-    return this.#answer(this.apply({ type: 'cancel' }));
+    return this.#answer(this.#engine.apply({ type: 'cancel' }));
   }
 
   /** Which files the owner of an attempt may read and write, while it is the owner. */
   files(from: NonNullable<Renderer>, epoch: number | null): Answer<RenderFiles> {
-    this.#tick();
+    this.#enter();
     return filesOf(this.#store.job, from.attempt, epoch);
   }
 
   /** Accepts a viewer: the present state at once, after what it missed since a number. */
-  watch(request: Request): Response | null {
-    this.#tick();
+  watch(request: Request, since: number | null): Response | null {
     const accepted = this.#viewers.accept(request, Date.now());
     if (!accepted) return null;
-    const since = Number(new URL(request.url).searchParams.get('since') ?? Number.NaN);
-    this.#greet(accepted.socket, Number.isSafeInteger(since) && since >= 0 ? since : null);
+    this.#greet(accepted.socket, since);
+    if (this.#viewers.count === 1) this.#pace();
     return accepted.response;
   }
 
+  /** Accepts the socket of the owner of an attempt. */
+  connectRenderer(attempt: number, epoch: number): Response | Answer<never> {
+    const files = this.files({ attempt }, epoch);
+    const { job } = this.#store;
+    if (!files.ok || !job) return files.ok ? { ok: false, code: 'job_finished' } : files;
+    const response = this.#renderers.accept({ attempt, epoch });
+    this.#renderers.remember(job);
+    return response;
+  }
+
+  /** The owner's feed is watched until then, epoch ms, and wants each report. */
+  reportToFeed(until: number): void {
+    this.#enter();
+    this.#engine.reportToFeed(until);
+  }
+
   /**
-   * Catches up with overdue deadlines; for the sweeper, should an alarm be lost. Returns when an
-   * ended job should be looked at again, epoch ms; null when it has not ended or is forgotten.
+   * Catches up with overdue deadlines; for the sweeper, should an alarm be lost. Returns when the job
+   * should be looked at again, epoch ms; null when that is never.
    */
   wake(): number | null {
-    this.#tick();
-    return this.#store.lookAt(this.settings.POLICY, Date.now());
+    this.#enter();
+    return this.#store.lookAt(Date.now());
   }
 
   /**
@@ -122,137 +142,84 @@ export class ExportJobState extends DurableObject {
    */
   override async alarm(): Promise<void> {
     try {
-      const isRefused = this.#store.job && this.apply({ type: 'tick' }).kind === 'refused';
-      await this.#drain([]);
-      if (await purgeWhenDue(this.#store, this.env, this.settings.POLICY)) {
+      const { POLICY: policy } = this.#engine.settings;
+      this.#store.fired();
+      this.#count();
+      const isRefused = this.#store.job && this.#engine.apply({ type: 'tick' }).kind === 'refused';
+      await this.#engine.drain([]);
+      if (await purgeWhenDue(this.#store, this.env.VIDEOS, policy)) {
         for (const socket of this.ctx.getWebSockets()) closeBack(socket, 1000, 'archived');
       }
       // What was refused now is due all the same, and would be again at once.
-      const earliest = isRefused ? Date.now() + ALARM_RETRY_MS : 0;
-      this.#store.rearm(this.settings.POLICY, Date.now(), earliest);
+      const now = Date.now();
+      this.#store.arm(policy, now, isRefused ? now + ALARM_RETRY_MS : 0);
     } catch (error) {
-      logError('alarm', { job: this.name, error: String(error) });
+      logError('alarm', { job: this.#engine.name, error: String(error) });
       await this.ctx.storage.setAlarm(Date.now() + ALARM_RETRY_MS);
     }
   }
 
-  override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
+  override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    const renderer = this.#renderers.ownerOf(socket);
+    if (renderer) return this.#hear(socket, renderer.attempt, message);
     const subscription = this.#viewers.hear(socket, message, Date.now());
     if (subscription) this.#greet(socket, subscription.since);
   }
 
   override webSocketClose(socket: WebSocket, code: number, reason: string): void {
     closeBack(socket, code, reason);
+    this.#left(socket);
   }
 
   override webSocketError(socket: WebSocket): void {
     closeBack(socket, 1011, 'socket error');
+    this.#left(socket);
   }
 
-  /**
-   * The one way in which a job changes: decides on the committed job, commits the outcome with all
-   * that it must cause, tells the viewers, and starts the effects. Runs without a pause, so nothing
-   * can come between the decision and the commit.
-   */
-  apply(event: JobEvent): Decision {
-    if (event.type !== 'tick') this.#tick();
-    const given = { now: Date.now(), random: Math.random(), policy: this.settings.POLICY };
-    const decision = transition(this.#store.job, event, given);
-    if (decision.kind === 'changed') {
-      const broken = brokenInvariants(this.#store.job, decision.job, given.policy);
-      if (broken.length > 0) {
-        logError('invariant broken', { job: this.name, event: event.type, broken });
-        return { kind: 'refused', code: 'internal_error' };
-      }
-      this.#commit(decision);
-    }
-    if (decision.kind === 'unchanged' && decision.effects) {
-      this.#start(this.#store.enqueue(decision.effects, given.now), decision.effects);
-    }
-    return decision;
+  /** A renderer says something. What is no call closes its socket: by POST it is told why. */
+  async #hear(socket: WebSocket, attempt: number, message: string | ArrayBuffer): Promise<void> {
+    this.#store.usage.messages += 1;
+    const framed = readFrame(message);
+    if (!framed) return this.#renderers.drop(socket, 1007, 'not a call');
+    const answer = await answerCall(this.#engine, framed.call, { attempt, bySocket: true });
+    answerOn(socket, framed.seq, answer);
   }
 
-  /** What `apply` would decide, without doing it. */
-  foresee(event: JobEvent): Decision {
-    this.#tick();
-    const given = { now: Date.now(), random: 0, policy: this.settings.POLICY };
-    return transition(this.#store.job, event, given);
+  #left(socket: WebSocket): void {
+    const by = this.#renderers.left(socket);
+    if (!by) return this.#engine.watched ? undefined : this.#pace();
+    if (!this.#renderers.isConnected(by)) this.#engine.apply({ type: 'hung_up', by });
   }
 
-  get name(): string {
-    return this.ctx.id.name ?? this.#store.job?.id ?? '';
-  }
-
-  get settings(): Settings {
-    return settingsOf(this.env);
-  }
-
-  get bucket(): R2Bucket {
-    return this.env.VIDEOS;
-  }
-
-  get watched(): boolean {
-    return this.#viewers.count > 0;
-  }
-
-  #commit({ job, happening, effects }: Extract<Decision, { kind: 'changed' }>): void {
-    const { settings } = this;
-    const view = viewOf(job, settings.POLICY, downloadUrl(settings));
-    const fresh = this.#store.commit(job, { happening, view }, effects, settings.POLICY);
-    this.#viewers.broadcast(messageOf(view, happening));
-    this.#start(fresh, effects);
-  }
-
-  #start(items: OutboxItem[], effects: readonly Effect[]): void {
-    if (items.length > 0) this.ctx.waitUntil(this.#drain(items));
-    for (const key of effects.filter(isQuestion)) this.ctx.waitUntil(askOnce(key, this.#context()));
-  }
-
-  /** Deadlines and the alarm itself are checked on every touch: an alarm alone is not trusted. */
-  #tick(): void {
-    if (!this.#store.job) return;
-    this.apply({ type: 'tick' });
-    this.#store.heal(this.settings.POLICY, Date.now());
-  }
-
-  #drain(items: OutboxItem[]): Promise<void> {
-    const carryOut = (item: OutboxItem) => perform(item, this.#context());
-    return drainOutbox(outboxPorts(this.#store, this.name, carryOut), items);
-  }
-
-  #context(): EffectContext {
-    return {
-      job: this.#store.job,
-      view: this.#view(),
-      db: this.env.DB,
-      bucket: this.env.VIDEOS,
-      settings: this.settings,
-      lookAt: () => this.#store.lookAt(this.settings.POLICY, Date.now()),
-      apply: (event) => this.apply(event),
-    };
+  /** Somebody has begun or ceased to watch: the renderer need not find out by its next report. */
+  #pace(): void {
+    const { job } = this.#store;
+    if (job) this.#renderers.pace(job, paceOf(this.#engine, true));
   }
 
   #greet(socket: WebSocket, since: number | null): void {
-    const view = this.#view();
-    if (!view) return;
+    const { job } = this.#store;
+    if (!job) return;
     const missed = since === null ? [] : this.#store.eventsAfter(since);
     this.#viewers.send(socket, [
       ...missed.map((old) => messageOf(old, 'snapshot')),
-      ...greetingOf(view),
+      ...greetingOf(asSeenSince(this.#engine.show(job), job, since)),
     ]);
   }
 
-  #view(): ExportJob | null {
-    const { settings } = this;
-    const { job } = this.#store;
-    return job && viewOf(job, settings.POLICY, downloadUrl(settings));
+  /** Looks at the job as it is by now; what is applied to it does so by itself. */
+  #enter(): void {
+    this.#count();
+    this.#engine.tick();
+  }
+
+  /** One request of the bill. */
+  #count(): void {
+    this.#store.usage.requests += 1;
   }
 
   #answer(decision: Decision): Answer<{ job: ExportJob }> {
     if (decision.kind === 'refused') return { ok: false, code: decision.code };
-    return {
-      ok: true,
-      body: { job: viewOf(decision.job, this.settings.POLICY, downloadUrl(this.settings)) },
-    };
+    return { ok: true, body: { job: this.#engine.show(decision.job) } };
   }
 }

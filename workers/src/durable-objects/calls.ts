@@ -74,6 +74,7 @@ function claim(port: Port, body: ClaimBody, from: Renderer): Answer {
     nonce: body.nonce,
     remoteId: body.provider_job_id,
     workerId: body.worker_id,
+    hardware: body.hardware,
   });
   if (decision.kind === 'refused') return refused(decision);
   const { job } = decision;
@@ -83,8 +84,10 @@ function claim(port: Port, body: ClaimBody, from: Renderer): Answer {
   if (!job.request || epoch === undefined) return { ok: false, code: 'not_owner' };
   const { input, options } = job.request;
   const base = `${port.settings.PUBLIC_URL}/api/jobs/${job.id}`;
+  const channel = { url: `${base.replace(/^http/, 'ws')}/renderer?epoch=${epoch}` };
   return success({
     epoch,
+    channel,
     options,
     source: {
       url: `${base}/source`,
@@ -97,7 +100,7 @@ function claim(port: Port, body: ClaimBody, from: Renderer): Answer {
       key: files.body.output.key,
       content_type: files.body.output.contentType,
     },
-    ...pace(port),
+    ...paceOf(port, true),
   });
 }
 
@@ -109,16 +112,24 @@ function progress(port: Port, body: ProgressBody, from: Renderer): Answer {
   const decision = port.apply({
     type: 'progress',
     from: caller,
+    bySocket: from?.bySocket === true,
     seq: body.seq ?? 0,
     percent: body.progress,
-    message: body.message === undefined ? null : cleanText(body.message),
-    stage: body.stage ?? null,
-    fps: body.fps ?? null,
-    speed: body.speed ?? null,
-    etaMs: body.eta_ms ?? null,
+    ...hintsOf(body),
   });
   if (decision.kind === 'refused') return refused(decision);
-  return success(caller ? pace(port) : {});
+  return success(caller ? paceOf(port, from?.bySocket === true) : {});
+}
+
+function hintsOf(body: ProgressBody) {
+  const { message, stage, fps, speed, eta_ms } = body;
+  return {
+    message: message === undefined ? null : cleanText(message),
+    stage: stage ?? null,
+    fps: fps ?? null,
+    speed: speed ?? null,
+    etaMs: eta_ms ?? null,
+  };
 }
 
 async function complete(port: Port, body: CompleteBody, from: Renderer): Promise<Answer> {
@@ -130,7 +141,7 @@ async function complete(port: Port, body: CompleteBody, from: Renderer): Promise
   if (foreseen.kind === 'unchanged') return success();
   let event = claimed;
   if (caller) {
-    port.apply({ type: 'verifying', from: caller });
+    port.apply({ type: 'verifying', from: caller, bySocket: from?.bySocket === true });
     const checked = await verify(port, foreseen.job, body, caller);
     if (!checked.ok) return checked;
     event = checked.body;
@@ -215,8 +226,12 @@ function callerOf(body: { epoch?: number | undefined }, from: Renderer): Caller 
   return body.epoch === undefined ? undefined : { attempt: from.attempt, epoch: body.epoch };
 }
 
-function pace({ settings: { POLICY: policy }, watched }: Port) {
-  const next_report_ms = watched ? policy.report_watched_ms : policy.report_unwatched_ms;
+/** How long the lease of a renderer is, and how often it is to report, ms. */
+export function paceOf({ settings: { POLICY: policy }, watched }: Port, bySocket: boolean) {
+  const rare = bySocket
+    ? policy.report_unwatched_ms
+    : Math.min(policy.report_unwatched_ms, policy.report_posted_ms);
+  const next_report_ms = watched ? policy.report_watched_ms : rare;
   return { lease_ms: policy.lease_ms, next_report_ms };
 }
 

@@ -1,3 +1,4 @@
+import type { ExportJob } from '@export-jobs/protocol';
 import { isCallName, readCall } from '../lib/calls.ts';
 import type { Call } from '../lib/calls.ts';
 import { NotConfigured } from '../lib/env.ts';
@@ -8,7 +9,9 @@ import type { Answer, Renderer, StatusReply } from '../lib/types.ts';
 interface Face {
   call(call: Call, from: Renderer): Promise<Answer>;
   status(): StatusReply;
-  watch(request: Request): Response | null;
+  view(tenant: string | null): ExportJob | null;
+  watch(request: Request, since: number | null): Response | null;
+  connectRenderer(attempt: number, epoch: number): Response | Answer<never>;
 }
 
 /**
@@ -32,14 +35,34 @@ async function route(object: Face, request: Request): Promise<Response> {
       ? json(object.status())
       : refuse('method_not_allowed', {}, { allow: 'GET' });
   }
-  if (name === 'ws' || name === '') {
-    if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket') {
-      return name === '' ? refuse('not_found') : refuse('upgrade_required');
-    }
-    return object.watch(request) ?? refuse('too_many_viewers');
-  }
+  if (name === 'ws' || name === '' || name === 'renderer') return upgrade(object, name, request);
   if (!isCallName(name)) return refuse('not_found');
   if (request.method !== 'POST') return refuse('method_not_allowed', {}, { allow: 'POST' });
   const answer = await object.call(await readCall(name, request), null);
   return answer.ok ? json(answer.body) : refuse(answer.code, answer.extra);
+}
+
+function upgrade(object: Face, name: string, request: Request): Response {
+  if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket') {
+    return name === '' ? refuse('not_found') : refuse('upgrade_required');
+  }
+  return name === 'renderer' ? connect(object, request) : watch(object, request);
+}
+
+/** `?since=` is the viewer's cursor; with `?of=` there must be a job, of this tenant unless that is empty. */
+function watch(object: Face, request: Request): Response {
+  const query = new URL(request.url).searchParams;
+  const of = query.get('of');
+  const job = object.view(of === '' ? null : of);
+  if (of !== null && job === null) return refuse('job_not_found');
+  const since = Number(query.get('since') ?? Number.NaN);
+  const cursor = Number.isSafeInteger(since) && since >= 0 ? since : null;
+  return object.watch(request, cursor) ?? refuse('too_many_viewers');
+}
+
+function connect(object: Face, request: Request): Response {
+  const query = new URL(request.url).searchParams;
+  const answer = object.connectRenderer(Number(query.get('attempt')), Number(query.get('epoch')));
+  if (answer instanceof Response) return answer;
+  return answer.ok ? refuse('internal_error') : refuse(answer.code, answer.extra);
 }

@@ -1,52 +1,75 @@
-import { ExportJob } from '@export-jobs/protocol';
-import * as v from 'valibot';
-import { Job } from '../job/job.ts';
-import { isQuestion } from '../job/events.ts';
+import type { ExportJob } from '@export-jobs/protocol';
+import type { Usage } from '../job/cost.ts';
+import { isHarmfulTwice, isQuestion } from '../job/events.ts';
 import type { Effect, Happening } from '../job/events.ts';
+import { isEnded } from '../job/job.ts';
+import type { Hint, Job } from '../job/job.ts';
+import { entryOf, unfold } from '../job/log.ts';
+import type { LogEntry } from '../job/log.ts';
 import type { Policy } from '../job/policy.ts';
-import { lookAt, nextWakeAt } from '../job/schedule.ts';
-import { LEASE_MS } from '../outbox/drain.ts';
+import { lookAt, nextWakeAt, purgeAt } from '../job/schedule.ts';
+import { ndjson } from '../lib/respond.ts';
 import type { OutboxItem } from '../outbox/drain.ts';
+import { readKept, writeKept } from './kept.ts';
+import { Outbox } from './outbox.ts';
 
-// Responsible for what one object keeps on disk: the job, the log of its events, its outbox, its
-// alarm. What belongs together is one transaction; memory is replaced only after the commit.
+// Responsible for what one object knows: the job, its log, its outbox and its alarm. What belongs
+// together is one commit; memory is replaced only after it.
 
-/** Append-only: a change of the schema is a new entry. */
-const MIGRATIONS = [
-  `CREATE TABLE job (only INTEGER PRIMARY KEY CHECK (only = 1), body TEXT NOT NULL);
-   CREATE TABLE events (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, happening TEXT NOT NULL, view TEXT NOT NULL);
-   CREATE TABLE outbox (key TEXT PRIMARY KEY, version INTEGER NOT NULL, due_at INTEGER, tries INTEGER NOT NULL, reason TEXT) WITHOUT ROWID;`,
-  `ALTER TABLE outbox ADD COLUMN running INTEGER NOT NULL DEFAULT 0;`,
-];
 /** More events than this are not replayed: a snapshot says the same in less. */
 const REPLAY_LIMIT = 200;
 /** The platform may be this late with an alarm, ms; later than that it is taken for lost. */
 const ALARM_LATENESS_MS = 60_000;
+/**
+ * An alarm that is armed anyway may guard a fresh effect though it is this much later, ms: only a crash
+ * within milliseconds of the commit ever needs it, and each earlier alarm is a billed row.
+ */
+export const GUARD_SLACK_MS = 4 * 60_000;
 
-const Version = v.optional(v.pipe(v.number(), v.integer()), 0);
-const OutboxRow = v.object({
-  key: v.string(),
-  version: v.number(),
-  tries: v.number(),
-  /** 1 from its start until its outcome is written. */
-  running: v.number(),
-});
-const ParkedRow = v.object({ key: v.string(), reason: v.nullable(v.string()) });
+/** What the sockets of renderers remember of a job that the object has forgotten; null if nothing. */
+type Recall = (job: Job) => Hint | null;
 
 export class JobStore {
+  readonly outbox = new Outbox();
+  readonly usage: Usage = { requests: 0, messages: 0, rows: 0 };
+  #shown: Usage = { ...this.usage };
   readonly #storage: DurableObjectStorage;
-  #job: Job | null | undefined;
+  readonly #recall: Recall;
+  #job: Job | null = null;
+  #log: readonly LogEntry[] = [];
+  /** The view that the last entry led to, from which the next one differs. */
+  #logged: ExportJob | null = null;
+  #isLoaded = false;
+  #forgot = false;
+  /** Whether what is written says that something besides the mirror is owed. */
+  #isOwingOnDisk = false;
   /** When the alarm will fire; null when none is armed. */
   #armedAt: number | null = null;
 
-  constructor(storage: DurableObjectStorage) {
+  constructor(storage: DurableObjectStorage, recall: Recall) {
     this.#storage = storage;
+    this.#recall = recall;
   }
 
-  /** The committed job, or null when none was initialised. Reads nothing once it is in memory. */
+  /** The job, or null when none was initialised. Reads nothing once it is in memory. */
   get job(): Job | null {
-    if (this.#job === undefined) this.#job = this.#read();
+    if (!this.#isLoaded) this.#load();
     return this.#job;
+  }
+
+  /** Whether reports since the last commit may have been lost with the memory. */
+  get forgot(): boolean {
+    return this.#forgot;
+  }
+
+  /** What of the usage is shown: as of the last change, so that a number always means the same view. */
+  get shown(): Usage {
+    return this.#shown;
+  }
+
+  /** A change is about to be shown, with what was used until now. */
+  closeBill(): void {
+    this.#shown = { ...this.usage };
   }
 
   /**
@@ -56,39 +79,74 @@ export class JobStore {
    */
   commit(
     job: Job,
-    entry: { happening: Happening; view: ExportJob },
+    { happening, view }: { happening: Happening; view: ExportJob },
     effects: readonly Effect[],
     policy: Policy,
-  ): OutboxItem[] {
-    const now = job.updatedAt;
-    const { fresh, wakeAt } = this.#storage.transactionSync(() => {
-      this.#migrate();
-      this.#sql('INSERT OR REPLACE INTO job (only, body) VALUES (1, ?)', JSON.stringify(job));
-      // Progress is only a hint that the next report replaces; every change of state is kept.
-      if (entry.happening !== 'progress') {
-        this.#sql(
-          'INSERT INTO events (seq, at, happening, view) VALUES (?, ?, ?, ?)',
-          job.seq,
-          now,
-          entry.happening,
-          JSON.stringify(entry.view),
-        );
-      }
-      const fresh = this.#enqueueAll(effects, now);
-      return { fresh, wakeAt: this.#armBy(nextWakeAt(job, this.#outboxDueAt(), policy), now) };
-    });
-    this.#job = job;
-    this.#armedAt = wakeAt;
+  ) {
+    const at = job.updatedAt;
+    const owed = effects.filter((effect) => !isQuestion(effect));
+    const add = () => this.outbox.add(owed, at);
+    // Progress by hand is only a hint that the next report replaces; every change of state is kept.
+    if (happening === 'progress') return this.#saveWith(job, this.#log, policy, at, add);
+    const log = [...this.#log, entryOf(this.#lastLogged, view, { at, happening })];
+    const fresh = this.#saveWith(job, log, policy, at, add);
+    this.#logged = view;
     return fresh;
   }
 
+  /** Commits what is known of the job, without an event. */
+  keep(job: Job, policy: Policy, now: number): void {
+    this.#saveWith(job, this.#log, policy, now, () => undefined);
+  }
+
+  /** Knows more of the job until the memory is lost. */
+  note(job: Job): void {
+    this.#job = job;
+    this.#forgot = false;
+  }
+
   /** Asks for effects without a change of the job; returns those to carry out now. */
-  enqueue(effects: readonly Effect[], now: number): OutboxItem[] {
-    return this.#storage.transactionSync(() => {
-      const fresh = this.#enqueueAll(effects, now);
-      if (!effects.every(isQuestion)) this.#armedAt = this.#armBy(now + LEASE_MS, now);
-      return fresh;
-    });
+  enqueue(effects: readonly Effect[], policy: Policy, now: number) {
+    const owed = effects.filter((effect) => !isQuestion(effect));
+    const { job } = this;
+    if (owed.length === 0 || job === null) return [];
+    return this.#saveWith(job, this.#log, policy, now, () => this.outbox.add(owed, now));
+  }
+
+  /**
+   * Takes every due effect and makes it due again at `until`. That it was taken is written down only of
+   * one that must not be taken twice.
+   */
+  lease(policy: Policy, now: number, until: number): OutboxItem[] {
+    const { job } = this;
+    const due = job === null ? [] : this.outbox.dueBy(now);
+    if (job === null || due.length === 0) return [];
+    const take = () => this.outbox.lease(now, until);
+    return due.some(isHarmfulTwice) ? this.#saveWith(job, this.#log, policy, now, take) : take();
+  }
+
+  /**
+   * Forgets an effect, or makes it due at once if it was asked for again. The first time that is written
+   * with the next commit: should it be lost before, the effect is carried out once more.
+   */
+  confirm({ key, version, tries, interrupted }: OutboxItem, policy: Policy, now: number): void {
+    const { job } = this;
+    if (job === null) return;
+    const forget = () => this.outbox.confirm(key, version, now);
+    const isLast = isEnded(job) && this.outbox.isOnly(key, version);
+    // Nothing is committed after an end, and the sweep looks at who owes anything but the mirror.
+    const isDue = isLast ? this.#isOwingOnDisk : interrupted || tries > 0;
+    if (isDue) this.#saveWith(job, this.#log, policy, now, forget);
+    else forget();
+    // Nothing is left to guard: the next alarm is the last one.
+    if (isLast && now < purgeAt(job, policy)) this.#arm(purgeAt(job, policy));
+  }
+
+  /** Writes down how an effect is to be tried again, or that it was given up on (`due` null). */
+  defer(key: string, due: number | null, reason: string, policy: Policy, now: number): void {
+    const { job } = this;
+    if (job === null) return;
+    this.#saveWith(job, this.#log, policy, now, () => this.outbox.defer(key, due, reason));
   }
 
   /** Learns after a cold start when the alarm will fire, so that one that is armed is not set again. */
@@ -96,191 +154,125 @@ export class JobStore {
     this.#armedAt = await this.#storage.getAlarm();
   }
 
-  /** Arms the alarm anew when the platform has lost it or is very late with it. */
-  heal(policy: Policy, now: number): void {
-    if (this.#armedAt === null || this.#armedAt < now - ALARM_LATENESS_MS) this.rearm(policy, now);
+  /** The alarm has fired: none is armed any more. */
+  fired(): void {
+    this.#armedAt = null;
   }
 
-  /**
-   * Arms the alarm for whatever comes next, once it has fired or is known to be lost; not before
-   * `earliest`, epoch ms.
-   */
-  rearm(policy: Policy, now: number, earliest = 0): void {
-    this.#armedAt = null;
-    const at = nextWakeAt(this.job, this.#outboxDueAt(), policy);
-    this.#armedAt = this.#armBy(at && Math.max(at, earliest), now);
+  /** Makes sure that an alarm is armed for whatever comes next; not before `earliest`, epoch ms. */
+  arm(policy: Policy, now: number, earliest = 0): void {
+    const { job } = this;
+    if (job) this.#armFor(job, policy, now, earliest);
+  }
+
+  /** Arms the alarm anew when the platform has lost it or is very late with it. */
+  heal(policy: Policy, now: number): void {
+    if (this.#armedAt !== null && this.#armedAt >= now - ALARM_LATENESS_MS) return;
+    this.fired();
+    this.arm(policy, now);
   }
 
   /** The logged views after `since` and before the present one, oldest first; none if too many. */
   eventsAfter(since: number): ExportJob[] {
-    if (this.job === null) return [];
-    const rows = this.#rows(
-      v.object({ view: v.string() }),
-      'SELECT view FROM events WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?',
-      since,
-      this.job.seq,
-      REPLAY_LIMIT + 1,
-    );
-    if (rows.length > REPLAY_LIMIT) return [];
-    return rows.map((row) => v.parse(ExportJob, JSON.parse(row.view)));
+    const { job } = this;
+    if (job === null) return [];
+    const missed = unfold(this.#log).filter(({ seq }) => seq > since && seq < job.seq);
+    return missed.length > REPLAY_LIMIT ? [] : missed.map(({ view }) => view);
+  }
+
+  /** The log as it is archived. */
+  get log(): readonly LogEntry[] {
+    return this.job === null ? [] : this.#log;
   }
 
   /** Every change of state in order, one line of JSON each: `{seq, at, happening, view}`. */
   logLines(): string {
-    const Row = v.object({
-      seq: v.number(),
-      at: v.number(),
-      happening: v.string(),
-      view: v.string(),
-    });
-    const rows = this.#rows(Row, 'SELECT seq, at, happening, view FROM events ORDER BY seq');
-    const lines = rows.map((row) => JSON.stringify({ ...row, view: withoutLink(row.view) }));
-    return lines.map((line) => `${line}\n`).join('');
+    return ndjson(unfold(this.log));
   }
 
-  /** Takes every due item and makes it due again at `until`. */
-  lease(now: number, until: number): OutboxItem[] {
-    if (this.job === null) return [];
-    return this.#storage.transactionSync(() => {
-      const sql = 'SELECT key, version, tries, running FROM outbox WHERE due_at <= ?';
-      const rows = this.#rows(OutboxRow, sql, now);
-      if (rows.length > 0) {
-        this.#sql('UPDATE outbox SET due_at = ?, running = 1 WHERE due_at <= ?', until, now);
-      }
-      return rows.map(itemOf);
-    });
-  }
-
-  confirm({ key, version }: OutboxItem, now: number): void {
-    this.#sql('DELETE FROM outbox WHERE key = ? AND version = ?', key, version);
-    this.#sql('UPDATE outbox SET due_at = ?, tries = 0, running = 0 WHERE key = ?', now, key);
-  }
-
-  postpone({ key }: OutboxItem, dueAt: number, reason: string): void {
-    this.#sql(
-      'UPDATE outbox SET due_at = ?, tries = tries + 1, running = 0, reason = ? WHERE key = ?',
-      dueAt,
-      reason,
-      key,
-    );
-  }
-
-  park({ key }: OutboxItem, reason: string): void {
-    this.#sql(
-      'UPDATE outbox SET due_at = NULL, running = 0, reason = ? WHERE key = ?',
-      reason,
-      key,
-    );
-  }
-
-  /** Effects that were given up on, for people to see. */
-  get parked(): v.InferOutput<typeof ParkedRow>[] {
-    if (this.job === null) return [];
-    return this.#rows(ParkedRow, 'SELECT key, reason FROM outbox WHERE due_at IS NULL');
-  }
-
-  /** When an ended job should be looked at should its alarm be lost, epoch ms; else null. */
-  lookAt(policy: Policy, now: number): number | null {
-    if (!this.job) return null;
-    const sql = "SELECT key FROM outbox WHERE key <> 'mirror' AND due_at IS NOT NULL LIMIT 1";
-    const isOwing = this.#rows(v.object({ key: v.string() }), sql).length > 0;
-    return lookAt(this.job, isOwing, policy, now);
-  }
-
-  /**
-   * Whether nothing is left to carry out; gives what was parked another chance, but for stops: by then
-   * the provider's own limits have ended the job.
-   */
-  settle(now: number): boolean {
-    this.#sql("DELETE FROM outbox WHERE key LIKE 'stop:%'");
-    this.#sql('UPDATE outbox SET due_at = ?, tries = 0 WHERE due_at IS NULL', now);
-    return this.#rows(v.object({ key: v.string() }), 'SELECT key FROM outbox LIMIT 1').length === 0;
+  /** When the object should be looked at should its alarm be lost, epoch ms; else null. */
+  lookAt(now: number): number | null {
+    return this.job && lookAt(this.job, this.outbox.isOwing, now);
   }
 
   /** Forgets everything, the alarm too; the object then costs nothing. */
   async purge(): Promise<void> {
     await this.#storage.deleteAll();
     this.#job = null;
+    this.#log = [];
+    this.#logged = null;
     this.#armedAt = null;
   }
 
-  #enqueueAll(effects: readonly Effect[], now: number): OutboxItem[] {
-    const owed = effects.filter((effect) => !isQuestion(effect));
-    return owed.flatMap((effect) => this.#enqueue(effect, now));
-  }
-
-  #enqueue(effect: Effect, now: number): OutboxItem[] {
-    // An item that is already there keeps its time, so that an effect never runs twice at once and
-    // an outage is not hammered. One that was given up on gets another chance.
-    const items = this.#rows(
-      OutboxRow,
-      `INSERT INTO outbox (key, version, due_at, tries, running) VALUES (?, 1, ?, 0, 1)
-       ON CONFLICT (key) DO UPDATE
-         SET version = version + 1, due_at = COALESCE(due_at, excluded.due_at)
-       RETURNING key, version, tries, running`,
-      effect,
-      now + LEASE_MS,
-    );
-    return items
-      .filter(({ version }) => version === 1)
-      .map((row) => ({ ...itemOf(row), interrupted: false }));
-  }
-
-  #outboxDueAt(): number | null {
-    if (this.#version() === 0) return null;
-    const Due = v.object({ due: v.nullable(v.number()) });
-    return this.#rows(Due, 'SELECT MIN(due_at) AS due FROM outbox')[0]?.due ?? null;
+  /** Writes all of it, with the change of the outbox that goes with it, in one transaction. */
+  #saveWith<T>(
+    job: Job,
+    log: readonly LogEntry[],
+    policy: Policy,
+    now: number,
+    changeOutbox: () => T,
+  ): T {
+    const before = this.outbox.rows;
+    const armedBefore = this.#armedAt;
+    try {
+      const result = this.#storage.transactionSync(() => {
+        const changed = changeOutbox();
+        this.usage.rows += 1;
+        const outbox = [...this.outbox.rows];
+        const { usage, shown } = this;
+        writeKept(this.#storage, { v: 1, job, log: [...log], outbox, usage, shown });
+        this.#armFor(job, policy, now);
+        return changed;
+      });
+      this.note(job);
+      this.#log = log;
+      this.#isOwingOnDisk = this.outbox.isOwing;
+      return result;
+    } catch (error) {
+      this.outbox.restore(before);
+      this.#armedAt = armedBefore;
+      throw error;
+    }
   }
 
   /**
-   * Makes sure that the alarm fires by `at`, and returns when it will. An alarm that is armed earlier
-   * stays: it fires, finds nothing due and arms again, which costs less than moving it each time.
+   * Makes sure that the alarm fires in time. One that is armed earlier stays: it fires, finds nothing
+   * due and arms again, which costs less than moving it each time.
    */
-  #armBy(at: number | null, now: number): number | null {
+  #armFor(job: Job, policy: Policy, now: number, earliest = 0): void {
+    const at = nextWakeAt(job, this.outbox.dueAt, policy);
+    const latest = nextWakeAt(job, this.outbox.guardedUntil(GUARD_SLACK_MS), policy);
     const armed = this.#armedAt;
-    if (at === null || (armed !== null && armed > now && armed <= at)) return armed;
+    if (at === null || latest === null) return;
+    if (armed === null || armed <= now || armed > Math.max(latest, earliest)) {
+      this.#arm(Math.max(at, earliest));
+    }
+  }
+
+  #arm(at: number): void {
+    this.usage.rows += 1;
     void this.#storage.setAlarm(at);
-    return at;
+    this.#armedAt = at;
   }
 
-  #read(): Job | null {
-    if (this.#version() === 0) return null;
-    this.#migrate();
-    const [row] = this.#rows(v.object({ body: v.string() }), 'SELECT body FROM job');
-    return row ? v.parse(Job, JSON.parse(row.body)) : null;
+  get #lastLogged(): ExportJob | null {
+    return (this.#logged ??= unfold(this.#log).at(-1)?.view ?? null);
   }
 
-  #version(): number {
-    return v.parse(Version, this.#storage.kv.get('schema'));
+  #load(): void {
+    const kept = readKept(this.#storage);
+    this.#isLoaded = true;
+    if (!kept) return;
+    const { requests, messages, rows } = kept.usage;
+    this.usage.requests += requests;
+    this.usage.messages += messages;
+    this.usage.rows += rows;
+    this.#shown = kept.shown;
+    this.outbox.restore(kept.outbox);
+    this.#log = kept.log;
+    this.#isOwingOnDisk = this.outbox.isOwing;
+    const hint = this.#recall(kept.job);
+    this.#job = hint && kept.job.state === 'running' ? { ...kept.job, ...hint } : kept.job;
+    this.#forgot = hint === null;
   }
-
-  /** Writes nothing when the schema is current, so that a full disk can still be read. */
-  #migrate(): void {
-    const version = this.#version();
-    if (version === MIGRATIONS.length) return;
-    for (const sql of MIGRATIONS.slice(version)) this.#storage.sql.exec(sql);
-    this.#storage.kv.put('schema', MIGRATIONS.length);
-  }
-
-  #sql(sql: string, ...bindings: (string | number | null)[]): void {
-    this.#storage.sql.exec(sql, ...bindings);
-  }
-
-  #rows<S extends v.GenericSchema>(
-    schema: S,
-    sql: string,
-    ...bindings: (string | number | null)[]
-  ): v.InferOutput<S>[] {
-    return v.parse(v.array(schema), this.#storage.sql.exec(sql, ...bindings).toArray());
-  }
-}
-
-function itemOf({ key, version, tries, running }: v.InferOutput<typeof OutboxRow>): OutboxItem {
-  return { key, version, tries, interrupted: running === 1 };
-}
-
-/** Links expire and open a file to whoever has them: a log keeps none. */
-function withoutLink(view: string): ExportJob {
-  const job = v.parse(ExportJob, JSON.parse(view));
-  return job.status === 'complete' ? { ...job, output_url: '' } : job;
 }

@@ -8,6 +8,7 @@ import {
 } from '@export-jobs/protocol';
 import type { JobMessage } from '@export-jobs/protocol';
 import * as v from 'valibot';
+import { parseJson, sendQuietly } from './sockets.ts';
 
 // Responsible for the sockets of one object. Everything lives in the platform's own list of sockets
 // and in their attachments, because memory is lost whenever the object hibernates.
@@ -17,8 +18,10 @@ export const MAX_VIEWERS = 2000;
 /** A viewer may send this many messages at once, and then one a second. */
 const BURST = 20;
 
+const TAG = 'viewer';
+
 const Attachment = v.object({
-  v: v.literal(1),
+  role: v.literal(TAG),
   /** Messages that the viewer may still send, as of `at` (epoch ms). */
   tokens: v.number(),
   at: v.number(),
@@ -38,8 +41,14 @@ export class Viewers {
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
   }
 
+  /** How many watch; one that is just leaving does no more. */
   get count(): number {
-    return this.#ctx.getWebSockets().length;
+    const sockets = this.#ctx.getWebSockets(TAG);
+    return sockets.filter(({ readyState }) => readyState === WebSocket.OPEN).length;
+  }
+
+  get isAnyThere(): boolean {
+    return this.#ctx.getWebSockets(TAG).some(({ readyState }) => readyState === WebSocket.OPEN);
   }
 
   /** Accepts a socket, or returns null when the job has too many. */
@@ -47,8 +56,8 @@ export class Viewers {
     if (this.count >= MAX_VIEWERS) return null;
     const [client, socket] = Object.values(new WebSocketPair());
     if (!client || !socket) return null;
-    this.#ctx.acceptWebSocket(socket);
-    socket.serializeAttachment({ v: 1, tokens: BURST, at: now } satisfies Attachment);
+    this.#ctx.acceptWebSocket(socket, [TAG]);
+    socket.serializeAttachment({ role: TAG, tokens: BURST, at: now } satisfies Attachment);
     const offered = request.headers.get('sec-websocket-protocol')?.split(',') ?? [];
     const known = offered.some((protocol) => protocol.trim() === VIEWER_SUBPROTOCOL);
     const headers = known ? { 'sec-websocket-protocol': VIEWER_SUBPROTOCOL } : undefined;
@@ -61,11 +70,12 @@ export class Viewers {
   }
 
   /** Sends to everyone; a socket that is already dead is left to its close event. */
-  broadcast(message: JobMessage): void {
-    const sockets = this.#ctx.getWebSockets();
+  broadcast(messages: readonly JobMessage[]): void {
+    const sockets = this.#ctx.getWebSockets(TAG);
     if (sockets.length === 0) return;
-    const text = JSON.stringify(message);
-    for (const socket of sockets) sendQuietly(socket, text);
+    for (const text of messages.map((message) => JSON.stringify(message))) {
+      for (const socket of sockets) sendQuietly(socket, text);
+    }
   }
 
   send(socket: WebSocket, messages: readonly JobMessage[]): void {
@@ -104,33 +114,7 @@ export class Viewers {
       socket.close(CLOSE_CODES.flood, 'too many messages');
       return false;
     }
-    socket.serializeAttachment({ v: 1, tokens, at: now } satisfies Attachment);
+    socket.serializeAttachment({ role: TAG, tokens, at: now } satisfies Attachment);
     return true;
-  }
-}
-
-/** Finishes the closing handshake; without this the client waits for it. Reserved codes become 1000. */
-export function closeBack(socket: WebSocket, code: number, reason: string): void {
-  const reserved = code === 1005 || code === 1006 || code === 1015;
-  try {
-    socket.close(reserved ? 1000 : code, reason);
-  } catch {
-    // The socket is gone already, which is what was asked for.
-  }
-}
-
-function sendQuietly(socket: WebSocket, text: string): void {
-  try {
-    socket.send(text);
-  } catch {
-    // A viewer that left between two events; its own close event cleans up.
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

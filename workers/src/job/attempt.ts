@@ -1,11 +1,16 @@
 import { FAILURES } from '@export-jobs/protocol';
 import type { Failure, FailureCode } from '@export-jobs/protocol';
+import { gpuTimes, isSpent } from './cost.ts';
+import { noted } from './events.ts';
 import type { Decision, Effect, Given, Happening } from './events.ts';
 import type { Job, JobIn, LiveJob } from './job.ts';
 import type { Policy } from './policy.ts';
-import { retryDelay } from './schedule.ts';
+import { retryDelay, silentAt } from './schedule.ts';
 
 // The steps that transitions are made of: an attempt starts, is lost, or a job ends.
+
+/** The distance between the numbers of two changes; a permille of progress fits in between. */
+export const SEQ_STEP = 1000;
 
 /** A decision that changes the job. */
 export type Change = Extract<Decision, { kind: 'changed' }>;
@@ -22,13 +27,17 @@ export function start(
   job: LiveJob,
   owner: JobIn<'running'>['owner'],
   { now, policy }: Pick<Given, 'now' | 'policy'>,
+  hardware = 'cpu',
 ): JobIn<'running'> {
   const recorded = job.state === 'dispatched' || job.state === 'running' ? job.remoteId : null;
   return {
-    ...shared(job),
+    ...shared(job, now),
     state: 'running',
     remoteId: owner?.remoteId ?? recorded,
     owner,
+    hardware,
+    claimedAt: now,
+    epochs: Math.max(job.epochs, owner?.epoch ?? 0),
     startedAt: job.startedAt ?? now,
     reportSeq: 0,
     heartbeatAt: now,
@@ -38,7 +47,8 @@ export function start(
     stageAt: now,
     movedAt: now,
     ownPercent: 0,
-    askedAt: 0,
+    askAt: null,
+    quietSince: null,
     message: null,
     fps: null,
     speed: null,
@@ -51,9 +61,12 @@ type Spent = Pick<Job, 'failures' | 'losses' | 'outages'>;
 /** Ends the current attempt: waits for the next one while the failure's budget lasts, or fails. */
 export function loseAttempt(job: LiveJob, cause: Failure, mayRetry: boolean, given: Given): Change {
   const spent = spend(job, cause.code);
-  return mayRetry && isAnyLeft(spent, cause, given.policy)
-    ? retryLater(job, spent, cause, given)
-    : fail({ ...job, ...spent }, cause, given.now);
+  if (!mayRetry || !isAnyLeft(spent, cause, given.policy)) {
+    return fail({ ...job, ...spent }, cause, given.now);
+  }
+  return isSpent(job, given.policy, given.now)
+    ? fail({ ...job, ...spent }, failure('spend_cap_reached'), given.now)
+    : retryLater(job, spent, cause, given);
 }
 
 /** The same for a running attempt that may have left its output, which is looked for. */
@@ -66,6 +79,9 @@ export function loseAndLook(
   const spent = spend(job, cause.code);
   if (!mayRetry || !isAnyLeft(spent, cause, given.policy)) {
     return lookFirst({ ...job, ...spent }, cause, given);
+  }
+  if (isSpent(job, given.policy, given.now)) {
+    return lookFirst({ ...job, ...spent }, failure('spend_cap_reached'), given);
   }
   const lost = retryLater(job, spent, cause, given);
   return { ...lost, effects: [...lost.effects, ...adopting(job)] };
@@ -85,14 +101,14 @@ export function lookFirst(
   const { attempt, owner } = job;
   if (owner === null) return fail(job, cause, now);
   const last: Job = {
-    ...shared(job),
+    ...shared(job, now),
     state: 'adopting',
     by: { attempt, epoch: owner.epoch },
     failure: cause,
     lastFailure: cause,
     lookUntil: Math.max(job.deadlineAt, now + policy.look_ms),
   };
-  return changed(last, 'adopting', now, ['mirror', ...stopping(job), ...adopting(job)]);
+  return changed(last, 'adopting', now, [...stopping(job), ...adopting(job)]);
 }
 
 function isAnyLeft({ failures, losses, outages }: Spent, cause: Failure, policy: Policy): boolean {
@@ -108,7 +124,7 @@ function retryLater(job: LiveJob, spent: Spent, cause: Failure, given: Given): C
   const { now, random, policy } = given;
   const retries = spent.failures + spent.losses + spent.outages - 1;
   const next: Job = {
-    ...shared(job),
+    ...shared(job, now),
     ...spent,
     state: 'retry_wait',
     attempt: job.attempt + 1,
@@ -137,13 +153,22 @@ export function offered(
   job: LiveJob,
   offer: Pick<JobIn<'dispatched'>, 'remoteId' | 'startBy' | 'askAt' | 'doubts'>,
 ): JobIn<'dispatched'> {
-  return { ...shared(job), state: 'dispatched', waiting: null, ...offer };
+  return { ...shared(job), state: 'dispatched', waiting: null, asks: 0, ...offer };
 }
 
 /** The same for a job made by hand, whose renderer may come until the end. */
 export function offeredByHand(job: LiveJob): JobIn<'dispatched'> {
   const { deadlineAt } = job;
   return offered(job, { remoteId: null, startBy: deadlineAt, askAt: deadlineAt, doubts: 0 });
+}
+
+/**
+ * Something speaks against the renderer, which was just heard: the provider is asked when it has been
+ * silent for a while. What is known of it is kept, so that a sleep does not give it another lease.
+ */
+export function askLater(job: JobIn<'running'>, { policy }: Pick<Given, 'policy'>): Decision {
+  const quietSince = Math.max(job.heartbeatAt, job.quietSince ?? 0);
+  return noted({ ...job, quietSince, askAt: silentAt(job, policy) }, { isKept: true });
 }
 
 /** Looks for a finished output of the present owner. */
@@ -153,7 +178,7 @@ export function adopting({ attempt, owner }: JobIn<'running'>): Effect[] {
 
 /** Ends the job as failed. */
 export function fail(job: LiveJob, cause: Failure, now: number): Change {
-  const failed: Job = { ...shared(job), state: 'failed', failure: cause, completedAt: now };
+  const failed: Job = { ...shared(job, now), state: 'failed', failure: cause, completedAt: now };
   return end(failed, 'error', stopping(job));
 }
 
@@ -180,6 +205,35 @@ export function end(
   return changed(job, happening, job.completedAt, ['mirror', ...effects, ...discard]);
 }
 
+/** The number of the change that a number belongs to, without the reports since. */
+export function changeSeq(seq: number): number {
+  return Math.floor(seq / SEQ_STEP) * SEQ_STEP;
+}
+
+/** The number of the next change, above all that reports can have had. */
+export function nextSeq(seq: number): number {
+  return changeSeq(seq) + SEQ_STEP;
+}
+
+/** The number of a report: the one of the last change, and the permille of progress. */
+export function reportSeqOf(seq: number, progress: number): number {
+  return changeSeq(seq) + Math.min(SEQ_STEP - 1, permilleOf(progress));
+}
+
+/** Progress as finely as its number tells it; a tenth of a percent has no exact binary fraction. */
+export function permilleOf(progress: number): number {
+  return Math.floor(progress * 10 + 1e-6);
+}
+
+/**
+ * The percent that a viewer saw last, by the number that it names, if that is of the job's last change;
+ * else 0. What the object forgot of reports its viewers still know.
+ */
+export function seenProgress(job: Job, since: number): number {
+  const isOfLast = changeSeq(since) === changeSeq(job.seq);
+  return isOfLast ? (since % SEQ_STEP) / 10 : 0;
+}
+
 /** A change: the next sequence number, and what it must cause. */
 export function changed(
   job: Job,
@@ -189,14 +243,14 @@ export function changed(
 ): Change {
   return {
     kind: 'changed',
-    job: { ...job, seq: job.seq + 1, updatedAt: now },
+    job: { ...job, seq: nextSeq(job.seq), updatedAt: now },
     happening,
     effects,
   };
 }
 
-/** What every state of a job has. */
-export function shared(job: Job) {
+/** What every state of a job has. Given the time, a running attempt is over by then. */
+export function shared(job: Job, endedAt?: number) {
   return {
     id: job.id,
     tenant: job.tenant,
@@ -210,10 +264,11 @@ export function shared(job: Job) {
     progress: job.progress,
     lastFailure: job.lastFailure,
     closed: job.closed,
+    epochs: job.epochs,
+    gpu: endedAt === undefined ? job.gpu : gpuTimes(job, endedAt),
     createdAt: job.createdAt,
     updatedAt: job.updatedAt,
     startedAt: job.startedAt,
-    mirroredAt: job.mirroredAt,
     deadlineAt: job.deadlineAt,
   };
 }

@@ -34,10 +34,13 @@ export type JobEvent =
       nonce: string;
       remoteId: string | null;
       workerId: string | null;
+      hardware: string;
     }
   | {
       type: 'progress';
       from: Caller;
+      /** Whether it came over the renderer's socket, whose end would be told. */
+      bySocket: boolean;
       seq: number;
       percent: number;
       message: string | null;
@@ -47,13 +50,15 @@ export type JobEvent =
       etaMs: number | null;
     }
   /** The renderer says that it is done; what it made is looked at before it is believed. */
-  | { type: 'verifying'; from: Caller }
+  | { type: 'verifying'; from: Caller; bySocket: boolean }
   | { type: 'complete'; from: Caller; output: Output; verified: boolean }
   /** The finished output of an attempt whose renderer was lost before it could say so. */
   | { type: 'adopt'; by: NonNullable<Caller>; output: Output }
   /** That attempt has left no finished output. */
   | { type: 'nothing_found'; by: NonNullable<Caller> }
   | { type: 'error'; from: Caller; failure: Failure; mayRetry: boolean }
+  /** The socket of the attempt's owner has closed. */
+  | { type: 'hung_up'; by: NonNullable<Caller> }
   | { type: 'cancel' }
   | { type: 'tick' };
 export type EventOf<T extends JobEvent['type']> = Extract<JobEvent, { type: T }>;
@@ -77,6 +82,7 @@ export type Happening =
   | 'dispatched'
   | 'dispatch_unknown'
   | 'claimed'
+  | 'waiting'
   | 'progress'
   | 'retrying'
   | 'adopting'
@@ -84,21 +90,38 @@ export type Happening =
   | 'error'
   | 'cancelled';
 
+/**
+ * `changed` is committed, with a number of its own. `noted` only adds to what is known of a job in the
+ * same state: it lives in memory unless `isKept`, and viewers hear of it when `isNews`. The effects of
+ * all but `changed` are questions, or stops of what is not the job's own.
+ */
 export type Decision =
   | { kind: 'changed'; job: Job; happening: Happening; effects: readonly Effect[] }
+  | { kind: 'noted'; job: Job; isKept: boolean; isNews: boolean; effects: readonly Effect[] }
   | { kind: 'unchanged'; job: Job; effects?: readonly Effect[] }
   | { kind: 'refused'; code: ProblemCode };
 
-/** Everything that a decision needs besides the job; `random` is in [0, 1). */
+/** Everything that a decision needs besides the job. */
 export interface Given {
   now: number;
+  /** In [0, 1). */
   random: number;
   policy: Policy;
+  /** Whether reports since the last commit may have been lost with the object's memory. */
+  forgot: boolean;
 }
 
 /** Whether two calls come from the same side: the same owner, or both from people. */
 export function sameCaller(a: Caller, b: Caller): boolean {
   return a === null || b === null ? a === b : a.attempt === b.attempt && a.epoch === b.epoch;
+}
+
+/** More is known of the job, and nothing else. */
+export function noted(
+  job: Job,
+  how: Partial<Pick<Extract<Decision, { kind: 'noted' }>, 'isKept' | 'isNews' | 'effects'>> = {},
+): Extract<Decision, { kind: 'noted' }> {
+  return { kind: 'noted', job, isKept: false, isNews: false, effects: [], ...how };
 }
 
 /** Nothing happens: the very same job. */
@@ -114,4 +137,9 @@ export function refused(code: ProblemCode): Extract<Decision, { kind: 'refused' 
 /** Whether an effect is only asked for, and not owed. */
 export function isQuestion(effect: Effect): boolean {
   return effect.startsWith('ask:');
+}
+
+/** Whether an effect does harm when it is carried out once more without need: another GPU may start. */
+export function isHarmfulTwice(effect: string): boolean {
+  return effect.startsWith('dispatch:');
 }

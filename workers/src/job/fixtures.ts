@@ -12,7 +12,7 @@ export const T0 = 1_000_000;
 
 /** A moment, `ms` after the job was made. */
 export function at(ms = 0, random = 0.5): Given {
-  return { now: T0 + ms, random, policy };
+  return { now: T0 + ms, random, policy, forgot: false };
 }
 
 export const init = {
@@ -24,6 +24,8 @@ export const init = {
     input: { key: 'in/acme/upl_1', etag: 'e', size: 10, filename: 'clip.mov' },
     options: v.parse(ExportOptions, {}),
     retryOf: null,
+    tags: [],
+    maxDollars: null,
   },
   progress: 0,
   processing: false,
@@ -35,6 +37,7 @@ export const claim = {
   nonce: 'process-one',
   remoteId: 'remote-1',
   workerId: 'gpu-1',
+  hardware: 'cpu',
 } satisfies JobEvent;
 
 export const owner = { attempt: 1, epoch: 1 };
@@ -46,7 +49,7 @@ export function report(
   from: { attempt: number; epoch: number } | null = owner,
 ) {
   const hints = { message: null, stage: null, fps: null, speed: null, etaMs: null };
-  return { type: 'progress', from, seq, percent, ...hints } satisfies JobEvent;
+  return { type: 'progress', from, bySocket: false, seq, percent, ...hints } satisfies JobEvent;
 }
 
 export const completion = {
@@ -74,12 +77,21 @@ export const crash = {
   mayRetry: true,
 } satisfies JobEvent;
 
-/** Applies events one after the other, each a second later; every one must be a change. */
+/** What is needed to show a job. */
+export const lens = {
+  policy,
+  link: (key: string) => `https://example.com/${key}`,
+  usage: { requests: 10, messages: 20, rows: 30 },
+};
+
+/** Applies events one after the other, each a second later; every one must have an effect on the job. */
 export function run(job: Job | null, events: JobEvent[], fromMs = 0): Job {
   let current = job;
   for (const [i, event] of events.entries()) {
     const decision = transition(current, event, at(fromMs + i * 1000));
-    if (decision.kind !== 'changed') throw new Error(`${event.type} was ${decision.kind}`);
+    if (decision.kind !== 'changed' && decision.kind !== 'noted') {
+      throw new Error(`${event.type} was ${decision.kind}`);
+    }
     current = decision.job;
   }
   if (!current) throw new Error('no events');

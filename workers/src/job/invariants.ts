@@ -1,3 +1,4 @@
+import { nextSeq } from './attempt.ts';
 import { isEnded } from './job.ts';
 import type { Job } from './job.ts';
 import type { Policy } from './policy.ts';
@@ -13,7 +14,7 @@ export function brokenInvariants(before: Job | null, after: Job, policy: Policy)
   if (before) {
     hold('I1', !isEnded(before));
     hold('I2', after.attempt > before.attempt || after.progress >= before.progress);
-    hold('I4', after.seq === before.seq + 1);
+    hold('I4', after.seq === nextSeq(before.seq));
     hold('I10', after.attempt === before.attempt || after.attempt === before.attempt + 1);
     hold('I13', after.id === before.id && after.requestHash === before.requestHash);
   }
@@ -24,6 +25,16 @@ export function brokenInvariants(before: Job | null, after: Job, policy: Policy)
   hold('I12', !unverified);
   hold('I6b', nextWakeAt(after, null, policy) !== null);
   return broken;
+}
+
+/** The same of a note: it may add to what is known of a job that can still change, and no more. */
+export function brokenByNote(before: Job | null, after: Job): string[] {
+  const isSame =
+    before?.state === after.state && before.attempt === after.attempt && !isEnded(before);
+  if (!isSame) return ['I1'];
+  const broken = after.progress < before.progress ? ['I2'] : [];
+  const isNumbered = before.seq <= after.seq && after.seq < nextSeq(before.seq);
+  return isNumbered ? broken : [...broken, 'I4'];
 }
 
 function spentBy(job: Job | null): number {

@@ -20,6 +20,9 @@ export const JobRequest = v.object({
   options: KnownOptions,
   /** The failed job that this one repeats. */
   retryOf: v.optional(v.nullable(v.string()), null),
+  tags: v.optional(v.array(v.string()), []),
+  /** What its renderers may cost in all, dollars. */
+  maxDollars: v.optional(v.nullable(v.number()), null),
 });
 export type JobRequest = v.InferOutput<typeof JobRequest>;
 
@@ -42,7 +45,10 @@ const base = {
   /** Null for a job made by hand in development: nothing is dispatched and nobody claims it. */
   request: v.nullable(JobRequest),
   requestHash: v.string(),
-  /** Number of the last event; also the revision that the D1 mirror is guarded by. */
+  /**
+   * Number of the last event, a cursor for viewers and the revision that D1 is guarded by. The thousands
+   * count what was committed; the rest is what was reported since, in permille of progress.
+   */
   seq: Positive,
   /** The current or next attempt, from 1: the fencing number of every call and every output key. */
   attempt: Positive,
@@ -54,10 +60,13 @@ const base = {
   lastFailure: v.nullable(Failure),
   /** The attempt that its own renderer closed with an error, so that the call can be repeated. */
   closed: v.nullable(Fence),
+  /** The highest epoch of any attempt: with `attempt` it bounds where outputs may have been left. */
+  epochs: v.optional(Count, 9),
+  /** How long renderers had attempts that are over, by hardware, ms. */
+  gpu: v.optional(v.record(v.string(), Count), {}),
   createdAt: EpochMs,
   updatedAt: EpochMs,
   startedAt: v.nullable(EpochMs),
-  mirroredAt: EpochMs,
   deadlineAt: EpochMs,
 };
 
@@ -75,6 +84,7 @@ export const Job = v.variant('state', [
     doubts,
     /** When the provider is asked how it stands, and why it waits, as that said last. */
     askAt: v.optional(EpochMs, 0),
+    asks: v.optional(Count, 0),
     waiting: v.optional(v.nullable(v.picklist(WAIT_REASONS)), null),
   }),
   v.object({
@@ -82,6 +92,9 @@ export const Job = v.variant('state', [
     state: v.literal('running'),
     remoteId: v.nullable(v.string()),
     owner: v.nullable(Owner),
+    /** What the owner renders on, and since when it has the attempt. */
+    hardware: v.optional(v.string(), 'cpu'),
+    claimedAt: v.optional(EpochMs, 0),
     /** Sequence number of the last accepted report of this owner. */
     reportSeq: Count,
     heartbeatAt: EpochMs,
@@ -93,8 +106,13 @@ export const Job = v.variant('state', [
     movedAt: v.optional(EpochMs, 0),
     /** What this owner itself reported; `progress` may still be that of the one before. */
     ownPercent: v.optional(Percent, 0),
-    /** When the provider was last asked about its silence. */
-    askedAt: v.optional(EpochMs, 0),
+    /** When the provider is asked about it, should it be silent; null while nothing speaks against it. */
+    askAt: v.optional(v.nullable(EpochMs), null),
+    /**
+     * Since when nothing was heard of the owner, for sure; null while reports may be known to memory
+     * alone. Silence is counted from here if that is later than the last report.
+     */
+    quietSince: v.optional(v.nullable(EpochMs), null),
     message: v.nullable(v.string()),
     fps: v.nullable(v.number()),
     speed: v.nullable(v.number()),
@@ -124,6 +142,29 @@ export type Job = v.InferOutput<typeof Job>;
 export type JobState = Job['state'];
 export type JobIn<S extends JobState> = Extract<Job, { state: S }>;
 export type LiveJob = Exclude<Job, { completedAt: number }>;
+
+/** What a report can change of a running job, and the object may forget. */
+export const Hint = v.object({
+  seq: Positive,
+  updatedAt: EpochMs,
+  progress: Percent,
+  ownPercent: Percent,
+  reportSeq: Count,
+  heartbeatAt: EpochMs,
+  leaseUntil: EpochMs,
+  stage: v.picklist(STAGES),
+  stageAt: EpochMs,
+  movedAt: EpochMs,
+});
+export type Hint = v.InferOutput<typeof Hint>;
+
+/** The part of a running job that is a hint. */
+export function hintOf(job: JobIn<'running'>): Hint {
+  const { seq, updatedAt, progress, ownPercent, reportSeq } = job;
+  const { heartbeatAt, leaseUntil, stage, stageAt, movedAt } = job;
+  const known = { heartbeatAt, leaseUntil, stage, stageAt, movedAt };
+  return { seq, updatedAt, progress, ownPercent, reportSeq, ...known };
+}
 
 /** Whether the job has ended and can never change again. */
 export function isEnded(job: Job): job is Extract<Job, { completedAt: number }> {

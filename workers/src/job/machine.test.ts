@@ -16,6 +16,8 @@ import {
   run,
 } from './fixtures.ts';
 import type { Job } from './job.ts';
+import { SEQ_STEP, seenProgress } from './attempt.ts';
+import { spendBy } from './cost.ts';
 import { transition } from './machine.ts';
 import { STATES, TABLE } from './expected-table.ts';
 
@@ -30,11 +32,12 @@ const EVENTS: { [T in JobEvent['type']]: EventOf<T> } = {
   provider_says: { type: 'provider_says', remoteId: 'remote-1', status: 'over', waiting: null },
   claim,
   progress: report(40, 1),
-  verifying: { type: 'verifying', from: owner },
+  verifying: { type: 'verifying', from: owner, bySocket: false },
   complete: completion,
   adopt: { type: 'adopt', by: owner, output: completion.output },
   nothing_found: { type: 'nothing_found', by: owner },
   error: crash,
+  hung_up: { type: 'hung_up', by: owner },
   cancel: { type: 'cancel' },
   tick: { type: 'tick' },
 };
@@ -43,7 +46,8 @@ function outcome(job: Job | null, event: JobEvent, ms = 4000): string {
   const decision = transition(job, event, at(ms));
   if (decision.kind === 'refused') return `! ${decision.code}`;
   if (decision.kind === 'unchanged' && decision.job !== job) return 'unchanged, but another job';
-  const state = decision.kind === 'changed' ? decision.job.state : '=';
+  const signs = { changed: decision.job.state, noted: '+', unchanged: '=' };
+  const state = signs[decision.kind];
   return [state, ...(decision.effects ?? [])].join(' ');
 }
 
@@ -127,7 +131,7 @@ describe('fencing', () => {
     expect(job).toMatchObject({ attempt: 1, owner: { epoch: 2, nonce: 'process-two' } });
     expect(outcome(job, report(50, 9))).toBe('! not_owner');
     expect(outcome(job, completion)).toBe('! not_owner');
-    expect(outcome(job, report(50, 1, { attempt: 1, epoch: 2 }))).toBe('running');
+    expect(outcome(job, report(50, 1, { attempt: 1, epoch: 2 }))).toBe('+');
   });
 
   it('a call of an earlier attempt changes nothing', () => {
@@ -163,22 +167,123 @@ describe('progress', () => {
 
   it('renews the lease; silence for longer than it loses the attempt (I6, S16)', () => {
     const job = run(jobIn('running'), [report(60, 1)], 40_000);
-    const asked = run(job, [{ type: 'tick' }], 40_000 + policy.lease_ms - 1);
-    expect(asked).toMatchObject({ state: 'running', leaseUntil: 40_000 + policy.lease_ms + T0 });
+    expect(job).toMatchObject({ state: 'running', leaseUntil: 40_000 + policy.lease_ms + T0 });
+    expect(outcome(job, { type: 'tick' }, 40_000 + policy.lease_ms - 1)).toBe('=');
     expect(outcome(job, { type: 'tick' }, 40_000 + policy.lease_ms)).toBe(
       `retry_wait mirror ${stop} adopt:1.1`,
     );
   });
 
   it('a renderer that says it is done keeps its lease while its file is looked at', () => {
-    const job = run(jobIn('running'), [{ type: 'verifying', from: owner }], 40_000);
+    const job = run(
+      jobIn('running'),
+      [{ type: 'verifying', from: owner, bySocket: false }],
+      40_000,
+    );
     expect(job).toMatchObject({ stage: 'verifying', leaseUntil: job.updatedAt + policy.lease_ms });
   });
 
-  it('reaches D1 at once when it is the first by hand, and seldom after that when dispatched', () => {
+  it('reaches D1 with each report by hand, and of a dispatched job with none', () => {
     expect(outcome(jobByHand(), report(10, 0, null))).toBe('running mirror');
-    const job = run(jobIn('running'), [report(1, 1)], 1000);
-    expect(outcome(job, report(2, 2), policy.mirror_progress_ms + 5000)).toBe('running mirror');
+    expect(outcome(jobIn('running'), report(2, 1), 600_000 / 10)).toBe('+');
+  });
+
+  it('is told by its number: the permille above the last change (I4)', () => {
+    const claimed = jobIn('running');
+    const seq = (percent: number) => run(claimed, [report(percent, 1)], 5000).seq - claimed.seq;
+    expect([0, 0.04, 0.1, 48, 99.99].map(seq)).toEqual([0, 0, 1, 480, 999]);
+    expect(run(claimed, [report(48, 1), crash], 5000).seq).toBe(claimed.seq + SEQ_STEP);
+    const job = run(claimed, [report(48, 1)], 5000);
+    expect(seenProgress(claimed, job.seq)).toBe(48);
+    expect(seenProgress(run(job, [crash], 6000), job.seq)).toBe(0);
+  });
+});
+
+describe('reports that were lost with the memory', () => {
+  const forgot = (ms: number) => ({ ...at(ms), forgot: true });
+  const late = 2000 + policy.lease_ms;
+
+  it('cost a renderer nothing: it has a whole lease from when that was found, once (I6)', () => {
+    const found = transition(jobIn('running'), { type: 'tick' }, forgot(late));
+    expect(found).toMatchObject({ kind: 'noted', isKept: true, isNews: false });
+    const doubtful = found.kind === 'noted' ? found.job : null;
+    // Asleep and forgotten once more, with nothing heard: the doubt is not granted twice.
+    const again = transition(doubtful, { type: 'tick' }, forgot(late + policy.lease_ms - 1));
+    expect(again).toMatchObject({ kind: 'noted', effects: ['ask:remote-1'] });
+    const over = transition(doubtful, { type: 'tick' }, forgot(late + policy.lease_ms));
+    expect(changedJob(over)).toMatchObject({ lastFailure: { code: 'renderer_lost' } });
+  });
+
+  it('are made up for by the next one, which is kept', () => {
+    const found = transition(jobIn('running'), { type: 'tick' }, forgot(late));
+    if (found.kind !== 'noted') throw new Error(found.kind);
+    const heard = transition(found.job, report(50, 9), at(late + 5000));
+    expect(heard).toMatchObject({ kind: 'noted', isKept: true, job: { quietSince: null } });
+    const next = transition(
+      heard.kind === 'noted' ? heard.job : null,
+      report(51, 10),
+      at(late + 6000),
+    );
+    expect(next).toMatchObject({ kind: 'noted', isKept: false });
+  });
+
+  it('do not make a renderer that moves look stalled', () => {
+    const stale = { ...jobIn('running'), leaseUntil: T0 + 1e9 };
+    const found = transition(stale, { type: 'tick' }, forgot(policy.stall_ms * 2));
+    const doubtful = found.kind === 'noted' ? found.job : stale;
+    expect(outcome(doubtful, { type: 'tick' }, policy.stall_ms * 3 - 1)).toMatch(/^\+/);
+    const over = transition(doubtful, { type: 'tick' }, at(policy.stall_ms * 3));
+    expect(changedJob(over)).toMatchObject({ lastFailure: { code: 'encoder_stalled' } });
+  });
+});
+
+describe('what a job may cost', () => {
+  const prices = { gpu_prices: { 'RTX 9000': 0.001 } };
+  const given = (ms: number) => ({ ...at(ms), policy: { ...policy, ...prices } });
+  const request = { ...init.request, maxDollars: 0.1 };
+  const dispatched = run(null, [{ ...init, request }, EVENTS.dispatched]);
+  const claimed = changedJob(
+    transition(dispatched, { ...claim, hardware: 'RTX 9000' }, given(2000)),
+  );
+  const beat = (job: Job, ms: number) => {
+    const decision = transition(job, report(ms / 2000, ms), given(ms));
+    return decision.kind === 'noted' ? decision.job : job;
+  };
+
+  it('ends it, once its renderers have cost that much', () => {
+    const job = beat(claimed, 60_000);
+    expect(transition(job, { type: 'tick' }, given(101_999)).kind).toBe('unchanged');
+    const over = transition(job, { type: 'tick' }, given(102_000));
+    expect(over).toMatchObject({
+      job: {
+        state: 'adopting',
+        failure: { code: 'spend_cap_reached' },
+        gpu: { 'RTX 9000': 100_000 },
+      },
+      effects: [stop, 'adopt:1.1'],
+    });
+  });
+
+  it('counts every attempt, and starts no other when nothing is left', () => {
+    const second = { ...claim, attempt: 2, nonce: 'process-two', hardware: 'RTX 9000' };
+    let job: Job = changedJob(transition(beat(claimed, 40_000), crash, given(62_000)));
+    job = changedJob(transition(job, { type: 'tick' }, given(70_000)));
+    job = changedJob(transition(job, second, given(80_000)));
+    const from = { attempt: 2, epoch: 1 };
+    const soon = transition(job, { ...crash, from }, given(119_999));
+    expect(changedJob(soon)).toMatchObject({ state: 'retry_wait', gpu: { 'RTX 9000': 99_999 } });
+    job = { ...job, updatedAt: T0 + 120_000 };
+    expect(changedJob(transition(job, { ...crash, from }, given(120_000)))).toMatchObject({
+      state: 'failed',
+      failure: { code: 'spend_cap_reached' },
+    });
+  });
+
+  it('is no limit for who has none', () => {
+    const job = changedJob(
+      transition(jobIn('dispatched'), { ...claim, hardware: 'RTX 9000' }, given(2000)),
+    );
+    expect(spendBy(job.state === 'running' ? job : jobIn('running'), policy)).toBe(Infinity);
   });
 });
 
@@ -210,7 +315,7 @@ describe('a job whose own time is up while it runs', () => {
     const late = transition(jobIn('running'), { type: 'tick' }, at(policy.job_ms));
     expect(late).toMatchObject({
       job: { state: 'adopting', failure: { code: 'job_timeout' } },
-      effects: ['mirror', stop, 'adopt:1.1'],
+      effects: [stop, 'adopt:1.1'],
     });
     const job = changedJob(late);
     expect(outcome(job, { type: 'tick' }, policy.job_ms + policy.look_ms - 1)).toBe('=');
@@ -274,7 +379,7 @@ describe('an error of what the attempt stands on', () => {
       `retry_wait mirror ${stop} adopt:1.1`,
     );
     const last = { ...jobIn('running'), losses: policy.max_losses };
-    expect(outcome(last, { ...crash, failure: gone })).toBe(`adopting mirror ${stop} adopt:1.1`);
+    expect(outcome(last, { ...crash, failure: gone })).toBe(`adopting ${stop} adopt:1.1`);
     expect(outcome(last, crash)).toBe(`retry_wait mirror ${stop}`);
   });
 });
@@ -286,7 +391,7 @@ describe('the last attempt, lost in silence', () => {
     const lost = transition(last, { type: 'tick' }, at(200_000));
     expect(lost).toMatchObject({
       job: { state: 'adopting' },
-      effects: ['mirror', stop, 'adopt:1.1'],
+      effects: [stop, 'adopt:1.1'],
     });
     const found = { type: 'adopt', by: owner, output: completion.output } as const;
     expect(outcome(changedJob(lost), found, 201_000)).toBe('complete mirror');
@@ -362,21 +467,43 @@ describe('a hand-over without an answer', () => {
 describe('the provider’s word', () => {
   const says = { ...EVENTS.provider_says, status: 'queued' } as const;
 
-  it('is asked for now and then while a job waits there', () => {
-    const job = jobIn('dispatched');
-    expect(outcome(job, { type: 'tick' }, 1000 + policy.ask_ms - 1)).toBe('=');
-    expect(outcome(job, { type: 'tick' }, 1000 + policy.ask_ms)).toBe('dispatched ask:remote-1');
+  it('is asked for while a job waits there, later and later', () => {
+    let job: Job = jobIn('dispatched');
+    const waits: number[] = [];
+    for (let ms = 1000; waits.length < 6;) {
+      const askAt = job.state === 'dispatched' ? job.askAt - T0 : 0;
+      waits.push(askAt - ms);
+      ms = askAt;
+      expect(outcome(job, { type: 'tick' }, ms - 1)).toBe('=');
+      expect(outcome(job, { type: 'tick' }, ms)).toBe('+ ask:remote-1');
+      job = run(job, [{ type: 'tick' }], ms);
+      // It is in the queue, so its time is not up.
+      job = job.state === 'dispatched' ? { ...job, startBy: T0 + 1e9 } : job;
+    }
+    expect(waits.slice(0, 4)).toEqual([1, 2, 4, 8].map((n) => n * policy.ask_ms));
+    expect(waits.at(-1)).toBe(policy.ask_cap_ms);
   });
 
-  it('is asked for once in a silence of half a lease', () => {
-    const late = 2000 + policy.lease_ms / 2;
-    expect(outcome(jobIn('running'), { type: 'tick' }, late - 1)).toBe('=');
-    const asked = run(jobIn('running'), [{ type: 'tick' }], late);
-    expect(outcome(asked, { type: 'tick' }, late + 1000)).toBe('=');
-    const heard = run(asked, [report(5, 1)], late + 1000);
-    expect(outcome(heard, { type: 'tick' }, late + 1000 + policy.lease_ms / 2)).toBe(
-      'running ask:remote-1',
-    );
+  it('is waited for longer while its socket is open, whose end would be told (I6)', () => {
+    const far = { ...report(5, 1), bySocket: true };
+    const connected = run(jobIn('running'), [far], 10_000);
+    const until = 10_000 + policy.connected_ms;
+    expect(outcome(connected, { type: 'tick' }, until - 1)).toBe('=');
+    expect(outcome(connected, { type: 'tick' }, until)).toMatch(/^retry_wait/);
+    const gone = run(connected, [EVENTS.hung_up], 20_000);
+    expect(outcome(gone, { type: 'tick' }, 10_000 + policy.lease_ms)).toMatch(/^retry_wait/);
+  });
+
+  it('is asked for when a renderer whose socket is gone was silent for half of its lease', () => {
+    const gone = run(jobIn('running'), [EVENTS.hung_up], 10_000);
+    const silent = 2000 + policy.lease_ms / 2;
+    expect(outcome(gone, EVENTS.hung_up, 11_000)).toBe('=');
+    expect(outcome(gone, { type: 'tick' }, silent - 1)).toBe('=');
+    expect(outcome(gone, { type: 'tick' }, silent)).toBe('+ ask:remote-1');
+    const back = run(gone, [report(5, 1)], 12_000);
+    expect(outcome(back, { type: 'tick' }, silent)).toBe('=');
+    const other = { type: 'hung_up', by: { attempt: 1, epoch: 2 } } as const;
+    expect(outcome(jobIn('running'), other)).toBe('=');
   });
 
   it('says why a job waits, once', () => {
@@ -384,15 +511,15 @@ describe('the provider’s word', () => {
     const job = run(jobIn('dispatched'), [throttled], 5000);
     expect(job).toMatchObject({ state: 'dispatched', waiting: 'throttled' });
     expect(outcome(job, throttled, 6000)).toBe('=');
-    expect(outcome(job, { ...says, waiting: null }, 6000)).toBe('dispatched mirror');
+    expect(outcome(job, { ...says, waiting: null }, 6000)).toBe('dispatched');
   });
 
   it('that a job is in its queue gives it more time: its turn will come', () => {
     let job: Job = jobIn('dispatched');
     for (let ms = 30_000; ms < 3 * policy.start_ms; ms += 30_000) {
       const decision = transition(job, says, at(ms));
-      if (decision.kind === 'changed') job = decision.job;
-      expect(outcome(job, { type: 'tick' }, ms)).toMatch(/^(=|dispatched ask:remote-1)$/);
+      if (decision.kind === 'noted') job = decision.job;
+      expect(outcome(job, { type: 'tick' }, ms)).toMatch(/^(=|\+ ask:remote-1)$/);
     }
     const taken = { ...says, status: 'working' } as const;
     expect(outcome(job, taken, 3 * policy.start_ms)).toBe('=');
@@ -430,10 +557,11 @@ describe('the provider’s word', () => {
   it('about another job than the present attempt’s changes nothing', () => {
     const job = jobIn('running');
     const silent = { ...says, status: 'over', remoteId: 'remote-0' } as const;
-    expect(outcome({ ...job, askedAt: T0 + 60_000 }, silent, 60_000)).toBe('=');
+    expect(outcome(job, silent, 60_000)).toBe('=');
     expect(outcome(job, { ...EVENTS.hint, remoteId: 'remote-0' })).toBe('=');
     expect(outcome(job, { ...EVENTS.hint, attempt: 2 })).toBe('=');
-    expect(outcome(job, { ...EVENTS.hint, remoteId: null })).toBe('= ask:remote-1');
+    expect(outcome(job, { ...EVENTS.hint, remoteId: null })).toBe('+');
+    expect(outcome(job, { ...EVENTS.hint, remoteId: null }, 60_000)).toBe('= ask:remote-1');
   });
 });
 

@@ -1,9 +1,12 @@
 import type { FailureCode } from '@export-jobs/protocol';
 import {
+  SEQ_STEP,
+  askLater,
   changed,
   end,
   fail,
   failure,
+  leaseOf,
   lookFirst,
   loseAttempt,
   loseSilently,
@@ -13,13 +16,13 @@ import {
   stopping,
 } from './attempt.ts';
 import type { Change } from './attempt.ts';
-import { refused, unchanged } from './events.ts';
-import type { Decision, Effect, EventOf, Given, JobEvent } from './events.ts';
+import { noted, refused, unchanged } from './events.ts';
+import type { Decision, EventOf, Given, JobEvent } from './events.ts';
 import { isEnded } from './job.ts';
 import type { Job, JobIn, LiveJob } from './job.ts';
 import { onOutcome } from './outcomes.ts';
 import { onClaim, onReport } from './reports.ts';
-import { askAt, runningDeadlines } from './schedule.ts';
+import { askDelay, runningDeadlines, silentAt } from './schedule.ts';
 
 // Responsible for every decision about a job, as a pure function of what is known.
 // Must not read a clock, draw a random number or reach any storage: all of that is passed in.
@@ -38,6 +41,7 @@ function decide(job: Job, event: JobEvent, given: Given): Decision {
   if (event.type === 'init') return onInit(job, event);
   if (event.type === 'claim') return onClaim(job, event, given);
   if (event.type === 'cancel') return onCancel(job, given);
+  if (event.type === 'hung_up') return onHungUp(job, event, given);
   if (event.type === 'tick') return onTick(job, given);
   return onOutcome(job, event, given);
 }
@@ -50,13 +54,16 @@ function withoutJob(event: JobEvent, given: Given): Decision {
   return refused('job_not_found');
 }
 
-function create(event: EventOf<'init'>, { now, policy }: Given): Decision {
+function create(
+  event: EventOf<'init'>,
+  { now, policy }: Given,
+): Extract<Decision, { kind: 'changed' }> {
   const base = {
     id: event.id,
     tenant: event.tenant,
     request: event.request,
     requestHash: event.requestHash,
-    seq: 1,
+    seq: SEQ_STEP,
     attempt: 1,
     failures: 0,
     losses: 0,
@@ -64,16 +71,16 @@ function create(event: EventOf<'init'>, { now, policy }: Given): Decision {
     progress: event.progress,
     lastFailure: null,
     closed: null,
+    epochs: 0,
+    gpu: {},
     createdAt: now,
     updatedAt: now,
     startedAt: null,
-    mirroredAt: now,
     deadlineAt: now + policy.job_ms,
   };
   const job: Job = { ...base, state: 'dispatching', doubts: 0 };
-  if (event.request) {
-    return { kind: 'changed', job, happening: 'created', effects: ['mirror', 'dispatch:1'] };
-  }
+  // Its row in D1 was written before.
+  if (event.request) return { kind: 'changed', job, happening: 'created', effects: ['dispatch:1'] };
   const waiting = offeredByHand(job);
   const byHand = event.processing ? start(waiting, null, { now, policy }) : waiting;
   return { kind: 'changed', job: byHand, happening: 'created', effects: ['mirror'] };
@@ -86,7 +93,8 @@ function onInit(job: Job, event: EventOf<'init'>): Decision {
 function onCancel(job: Job, { now }: Given): Decision {
   if (job.state === 'cancelled') return unchanged(job);
   if (isEnded(job)) return refused('cancel_conflict');
-  return end({ ...shared(job), state: 'cancelled', completedAt: now }, 'cancelled', stopping(job));
+  const cancelled: Job = { ...shared(job, now), state: 'cancelled', completedAt: now };
+  return end(cancelled, 'cancelled', stopping(job));
 }
 
 function onTick(job: Job, given: Given): Decision {
@@ -101,7 +109,7 @@ function onTick(job: Job, given: Given): Decision {
       return unchanged(job);
     case 'dispatched':
       if (job.request && now >= job.startBy) return notStarted(job, given);
-      return askWhenDue(job, given);
+      return askWhileWaiting(job, given);
     case 'running':
       return onRunningTick(job, given);
     case 'retry_wait':
@@ -116,8 +124,26 @@ function timeOut(job: LiveJob, given: Given): Change {
 }
 
 function onRunningTick(job: JobIn<'running'>, given: Given): Decision {
+  const { now, policy } = given;
+  if (given.forgot && job.request && job.quietSince === null) {
+    const askAt = now + policy.lease_ms / 2;
+    return noted({ ...job, quietSince: now, askAt }, { isKept: true });
+  }
   const over = overdue(job, given);
-  return over ? loseSilently(job, over, given) : askWhenDue(job, given);
+  if (over === 'spend_cap_reached') return lookFirst(job, failure(over), given);
+  if (over) return loseSilently(job, over, given);
+  if (job.askAt === null || now < job.askAt) return unchanged(job);
+  return ask({ ...job, askAt: null }, given);
+}
+
+/** A renderer whose socket is gone may come back, or be dead: the provider may know. */
+function onHungUp(job: Job, { by }: EventOf<'hung_up'>, given: Given): Decision {
+  if (job.state !== 'running' || job.attempt !== by.attempt || job.owner?.epoch !== by.epoch) {
+    return unchanged(job);
+  }
+  const leaseUntil = job.heartbeatAt + leaseOf(job, given.policy);
+  const isKnown = job.askAt !== null && job.leaseUntil <= leaseUntil;
+  return isKnown ? unchanged(job) : askLater({ ...job, leaseUntil }, given);
 }
 
 /** Nobody has claimed the attempt in time. */
@@ -129,29 +155,32 @@ function notStarted(job: JobIn<'dispatched'>, given: Given): Change {
 
 function handOver(job: LiveJob, now: number, doubts = 0): Change {
   const next: Job = { ...shared(job), state: 'dispatching', doubts };
-  // Of a hand-over that is repeated D1 shows nothing new.
-  const mirror: Effect[] = doubts > 0 ? [] : ['mirror'];
-  return changed(next, 'handing_over', now, [...mirror, `dispatch:${job.attempt}`]);
+  return changed(next, 'handing_over', now, [`dispatch:${job.attempt}`]);
 }
 
-/** Asks the provider how the job stands there. */
-function askWhenDue(job: JobIn<'dispatched' | 'running'>, { now, policy }: Given): Decision {
-  if (job.remoteId === null || now < askAt(job, policy)) return unchanged(job);
-  const asked =
-    job.state === 'running' ? { ...job, askedAt: now } : { ...job, askAt: now + policy.ask_ms };
-  return changed(asked, 'progress', now, [`ask:${job.remoteId}`]);
+/** Asks the provider how the job stands there, and again later and later. */
+function askWhileWaiting(job: JobIn<'dispatched'>, given: Given): Decision {
+  const { now, policy } = given;
+  if (job.remoteId === null || job.request === null || now < job.askAt) return unchanged(job);
+  const asks = job.asks + 1;
+  return ask({ ...job, asks, askAt: now + askDelay(asks, policy) }, given);
+}
+
+function ask(job: JobIn<'dispatched' | 'running'>, { now, policy }: Given): Decision {
+  const isHeard = job.state === 'running' && now < silentAt(job, policy);
+  const isKnown = job.remoteId !== null && !isHeard;
+  return noted(job, { isKept: true, effects: isKnown ? [`ask:${job.remoteId}`] : [] });
 }
 
 /** Why a running attempt cannot go on, or null. */
 function overdue(job: JobIn<'running'>, { now, policy }: Given): FailureCode | null {
-  const { attemptBy, stageBy, stallBy, leaseUntil } = runningDeadlines(job, policy);
+  const { attemptBy, stageBy, stallBy, leaseUntil, spendBy } = runningDeadlines(job, policy);
   if (now >= leaseUntil) return 'renderer_lost';
+  if (now >= spendBy) return 'spend_cap_reached';
   if (now >= attemptBy || now >= stageBy) return 'attempt_timeout';
   return now >= stallBy ? 'encoder_stalled' : null;
 }
 
 function nextAttempt(job: JobIn<'retry_wait'>, { now }: Given): Decision {
-  return job.request
-    ? handOver(job, now)
-    : changed(offeredByHand(job), 'dispatched', now, ['mirror']);
+  return job.request ? handOver(job, now) : changed(offeredByHand(job), 'dispatched', now);
 }

@@ -1,4 +1,5 @@
 import {
+  askLater,
   changed,
   end,
   fail,
@@ -11,7 +12,7 @@ import {
   stopping,
 } from './attempt.ts';
 import type { Change } from './attempt.ts';
-import { sameCaller, unchanged } from './events.ts';
+import { noted, sameCaller, unchanged } from './events.ts';
 import type { Decision, EventOf, Given } from './events.ts';
 import { isEnded } from './job.ts';
 import type { Job, JobIn } from './job.ts';
@@ -59,7 +60,7 @@ function onDispatched(job: Job, event: EventOf<'dispatched'>, given: Given): Dec
     if (job.state === 'running' || job.state === 'dispatched') {
       // The renderer may claim before the answer of the hand-over is recorded.
       if (job.remoteId === null) {
-        return changed({ ...job, remoteId }, 'dispatched', given.now, ['mirror']);
+        return changed({ ...job, remoteId }, 'dispatched', given.now);
       }
       if (job.remoteId === remoteId) return unchanged(job);
     }
@@ -78,7 +79,7 @@ function unknownOf(job: Job): Unknown | null {
 function handedOver(job: Unknown, remoteId: string, { now, policy }: Given): Change {
   const startBy = job.request ? now + policy.start_ms : job.deadlineAt;
   const next = offered(job, { remoteId, startBy, askAt: now + policy.ask_ms, doubts: 0 });
-  return changed(next, 'dispatched', now, ['mirror']);
+  return changed(next, 'dispatched', now);
 }
 
 /** Whoever took it will claim it. Asking again at once could start a twin. */
@@ -101,9 +102,18 @@ function onHint(job: Job, event: EventOf<'hint'>, given: Given): Decision {
     const { effects, ...decision } = handedOver(unknown, event.remoteId, given);
     return { ...decision, effects: [...effects, `ask:${event.remoteId}`] };
   }
-  const known = job.state === 'dispatched' || job.state === 'running' ? job.remoteId : null;
-  const isOurs = known !== null && (event.remoteId ?? known) === known;
-  return isOurs ? { kind: 'unchanged', job, effects: [`ask:${known}`] } : unchanged(job);
+  return askAbout(job, event.remoteId, given);
+}
+
+/** Has the provider asked about the job that the attempt was handed over as; `named` may not name it. */
+function askAbout(job: Job, named: string | null, given: Given): Decision {
+  if (job.state !== 'dispatched' && job.state !== 'running') return unchanged(job);
+  const { remoteId } = job;
+  if (remoteId === null || (named ?? remoteId) !== remoteId) return unchanged(job);
+  if (job.state === 'running' && given.now < silentAt(job, given.policy)) {
+    return job.askAt === null ? askLater(job, given) : unchanged(job);
+  }
+  return { kind: 'unchanged', job, effects: [`ask:${remoteId}`] };
 }
 
 /** Whether this is the provider's job that the present attempt depends on. */
@@ -132,9 +142,11 @@ function waitOn(
   { now, policy }: Given,
 ): Decision {
   const startBy = status === 'queued' ? now + policy.start_ms : job.startBy;
-  const isNews = job.waiting !== waiting;
-  if (!isNews && startBy - job.startBy < policy.start_ms / 2) return unchanged(job);
-  return changed({ ...job, waiting, startBy }, 'progress', now, isNews ? ['mirror'] : []);
+  const next = { ...job, waiting, startBy };
+  if (job.waiting !== waiting) return changed(next, 'waiting', now);
+  return startBy - job.startBy < policy.start_ms / 2
+    ? unchanged(job)
+    : noted(next, { isKept: true });
 }
 
 function onDispatchFailed(job: Job, event: EventOf<'dispatch_failed'>, given: Given): Decision {
@@ -147,7 +159,7 @@ function onDispatchFailed(job: Job, event: EventOf<'dispatch_failed'>, given: Gi
 function onAdopt(job: Job, { by, output }: EventOf<'adopt'>, { now }: Given): Decision {
   if (isEnded(job)) return unchanged(job);
   const done: Job = {
-    ...shared(job),
+    ...shared(job, now),
     progress: 100,
     state: 'complete',
     output,

@@ -14,14 +14,17 @@ export const Policy = v.strictObject({
   max_outages: Count(20),
   /** A renderer that is silent for this long has lost its attempt; one that is not heard stops too. */
   lease_ms: Ms(90_000),
+  /** The same while its socket is open, for the end of that would be told. It stops after `lease_ms` itself. */
+  connected_ms: Ms(4 * 60_000),
   /** The same for a job made by hand, whose renderer is a person at a keyboard. */
   manual_lease_ms: Ms(15 * 60_000),
   /** From the hand-over to the first claim: queue and cold start of a GPU. */
   start_ms: Ms(15 * 60_000),
   /** A hand-over whose answer was lost is repeated when nobody has claimed it by then. */
   unknown_ms: Ms(60_000),
-  /** How often the provider is asked about a job that waits there. */
+  /** When the provider is first asked about a job that waits there; then less and less often. */
   ask_ms: Ms(30_000),
+  ask_cap_ms: Ms(5 * 60_000),
   attempt_ms: Ms(60 * 60_000),
   /** Any stage but rendering may take this long. */
   stage_ms: Ms(30 * 60_000),
@@ -34,9 +37,11 @@ export const Policy = v.strictObject({
   retention_ms: Ms(7 * 24 * 60 * 60_000),
   /** How often a renderer is asked to report when somebody watches, and when nobody does. */
   report_watched_ms: Ms(1000),
-  report_unwatched_ms: Ms(5000),
-  /** How often progress alone reaches D1; less often than the sweep takes for silence. */
-  mirror_progress_ms: Ms(60_000),
+  report_unwatched_ms: Ms(30_000),
+  /** The most when it reports by POST: rarer calls would find the object asleep, its memory lost. */
+  report_posted_ms: Ms(5000),
+  /** Dollars a second of hardware, beside or instead of those of `cost.ts`; `*` is any other. */
+  gpu_prices: v.optional(v.record(v.string(), v.pipe(v.number(), v.minValue(0))), {}),
   retry_base_ms: Ms(2000),
   retry_cap_ms: Ms(300_000),
 });

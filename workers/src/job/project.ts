@@ -1,5 +1,8 @@
 import { CONTENT_TYPE_OF } from '@export-jobs/protocol';
 import type { ExportJob } from '@export-jobs/protocol';
+import { changeSeq, seenProgress } from './attempt.ts';
+import { costOf } from './cost.ts';
+import type { Usage } from './cost.ts';
 import { isEnded } from './job.ts';
 import type { Job, LiveJob } from './job.ts';
 import type { Policy } from './policy.ts';
@@ -7,8 +10,15 @@ import type { Policy } from './policy.ts';
 /** Makes the address under which an output can be downloaded. */
 export type Linker = (key: string) => string;
 
+/** What is needed besides a job to show it. */
+export interface Lens {
+  readonly policy: Policy;
+  readonly link: Linker;
+  readonly usage: Usage;
+}
+
 /** The job as anyone may see it. */
-export function viewOf(job: Job, policy: Policy, link: Linker): ExportJob {
+export function viewOf(job: Job, { policy, link, usage }: Lens): ExportJob {
   const base = {
     id: job.id,
     progress: job.progress,
@@ -17,6 +27,7 @@ export function viewOf(job: Job, policy: Policy, link: Linker): ExportJob {
     retry_count: job.attempt - 1,
     seq: job.seq,
     ...requestView(job.request),
+    cost: job.request && costOf(job, usage, policy),
     created_at: job.createdAt,
     updated_at: job.updatedAt,
     started_at: job.startedAt,
@@ -43,17 +54,31 @@ export function viewOf(job: Job, policy: Policy, link: Linker): ExportJob {
   }
 }
 
+/**
+ * The same for a viewer that names the last number it saw: reports may have been forgotten with the
+ * object's memory, and what was shown is not taken back.
+ */
+export function asSeenSince(view: ExportJob, job: Job, since: number | null): ExportJob {
+  if (since === null || job.state !== 'running' || since <= view.seq) return view;
+  // A number of another change is not of this job.
+  if (changeSeq(since) !== changeSeq(job.seq)) return view;
+  return { ...view, progress: Math.max(seenProgress(job, since), view.progress), seq: since };
+}
+
 function requestView(request: Job['request']) {
   if (!request) {
-    return { upload_id: null, filename: null, input_size: null, options: null, retry_of: null };
+    const nothing = { upload_id: null, filename: null, input_size: null, options: null };
+    return { ...nothing, retry_of: null, tags: [], max_dollars: null };
   }
-  const { input, options, retryOf } = request;
+  const { input, options, retryOf, tags, maxDollars } = request;
   return {
     upload_id: input.key.split('/').at(-1) ?? null,
     filename: input.filename,
     input_size: input.size,
     options,
     retry_of: retryOf,
+    tags,
+    max_dollars: maxDollars,
   };
 }
 

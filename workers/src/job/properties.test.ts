@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import type { Caller, Decision, JobEvent } from './events.ts';
 import { at, claim, completion, crash, init, report } from './fixtures.ts';
-import { brokenInvariants } from './invariants.ts';
+import { brokenByNote, brokenInvariants } from './invariants.ts';
 import { isEnded } from './job.ts';
 import type { Job } from './job.ts';
 import { transition } from './machine.ts';
@@ -39,9 +39,9 @@ interface World {
 }
 
 /** Lets an event happen and checks what must hold of any event. */
-function happen(world: World, event: JobEvent): Decision {
+function happen(world: World, event: JobEvent, forgot = false): Decision {
   const before = structuredClone(world.job);
-  const decision = transition(world.job, event, at(world.ms));
+  const decision = transition(world.job, event, { ...at(world.ms), forgot });
   expect(world.job).toEqual(before);
   if (decision.kind === 'refused') return decision;
   if (decision.kind === 'changed') {
@@ -49,13 +49,15 @@ function happen(world: World, event: JobEvent): Decision {
     const wake = nextWakeAt(decision.job, null, policy);
     expect(wake).not.toBeNull();
     if (!isEnded(decision.job)) expect(wake).toBeLessThanOrEqual(decision.job.deadlineAt);
+  } else if (decision.kind === 'noted') {
+    expect(brokenByNote(world.job, decision.job)).toEqual([]);
   } else {
     expect(decision.job).toBe(world.job);
   }
   world.job = decision.job;
   // A report is a stream; any other call that comes twice must find nothing left to do.
   if (event.type !== 'progress' && event.type !== 'verifying' && event.type !== 'tick') {
-    expect(transition(world.job, event, at(world.ms)).kind).not.toBe('changed');
+    expect(transition(world.job, event, at(world.ms)).kind).not.toMatch('changed|noted');
   }
   return decision;
 }
@@ -105,13 +107,13 @@ const commands = [
       (_, w) => expect(happen(w, { ...init, requestHash: 'h2' }).kind).toBe('refused'),
     ),
   ),
-  fc.integer({ min: 0, max: 120_000 }).map((ms) =>
+  fc.tuple(fc.integer({ min: 0, max: 120_000 }), fc.boolean()).map(([ms, forgot]) =>
     command(
-      `time ${ms}`,
+      `time ${ms}${forgot ? ', and memory is lost' : ''}`,
       (m) => m.phase !== 'none',
       (_, w) => {
         w.ms += ms;
-        happen(w, { type: 'tick' });
+        happen(w, { type: 'tick' }, forgot);
       },
     ),
   ),
@@ -157,13 +159,20 @@ const commands = [
     command(`report ${percent}`, running, (m, w) => {
       m.reports += 1;
       const before = m.progress;
-      expect(happen(w, report(percent, m.reports, owner(m))).kind).toBe('changed');
-      expect(w.job?.progress).toBe(Math.min(99.9, Math.max(before, percent)));
+      expect(happen(w, report(percent, m.reports, owner(m))).kind).toBe('noted');
+      // As fine as a number tells it.
+      const told = Math.floor(percent * 10 + 1e-6) / 10;
+      expect(w.job?.progress).toBe(Math.min(99.9, Math.max(before, told)));
+    }),
+  ),
+  fc.constant(
+    command('the socket closes', live, (m, w) => {
+      happen(w, { type: 'hung_up', by: owner(m) });
     }),
   ),
   fc.constant(
     command('done', running, (m, w) => {
-      happen(w, { type: 'verifying', from: owner(m) });
+      happen(w, { type: 'verifying', from: owner(m), bySocket: false });
     }),
   ),
   fc.constant(
@@ -217,7 +226,7 @@ const commands = [
             progress: report(50, 99, from),
             complete: { ...completion, from },
             error: { ...crash, from },
-            verifying: { type: 'verifying', from },
+            verifying: { type: 'verifying', from, bySocket: false },
           } satisfies Record<typeof type, JobEvent>;
           const decision = happen(w, stale[type]);
           // Only the repeat of the very call that closed or completed an attempt is no refusal.

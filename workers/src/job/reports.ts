@@ -7,11 +7,13 @@ import {
   leaseOf,
   loseAndLook,
   loseAttempt,
+  permilleOf,
+  reportSeqOf,
   shared,
   start,
   stop,
 } from './attempt.ts';
-import { refused, sameCaller, unchanged } from './events.ts';
+import { noted, refused, sameCaller, unchanged } from './events.ts';
 import type { Caller, Decision, EventOf, Given } from './events.ts';
 import { isEnded } from './job.ts';
 import type { Job, JobIn } from './job.ts';
@@ -41,8 +43,9 @@ export function onClaim(job: Job, event: EventOf<'claim'>, given: Given): Decisi
   const isOver = job.state === 'retry_wait' || job.state === 'adopting';
   if (event.attempt !== job.attempt || isOver) return refused('stale_attempt');
   if (job.state === 'running') return onSecondClaim(job, event, given);
-  const { nonce, remoteId, workerId } = event;
-  const running = start(job, { nonce, remoteId, workerId, epoch: 1, fenced: [] }, given);
+  const { nonce, remoteId, workerId, hardware } = event;
+  const owner = { nonce, remoteId, workerId, epoch: 1, fenced: [] };
+  const running = start(job, owner, given, hardware);
   // A hand-over whose answer was lost may have been repeated: the first to claim has the attempt.
   const recorded = job.state === 'dispatched' ? job.remoteId : null;
   const twin = recorded !== null && remoteId !== null && recorded !== remoteId;
@@ -50,7 +53,7 @@ export function onClaim(job: Job, event: EventOf<'claim'>, given: Given): Decisi
 }
 
 function onSecondClaim(job: JobIn<'running'>, event: EventOf<'claim'>, given: Given): Decision {
-  const { nonce, remoteId, workerId } = event;
+  const { nonce, remoteId, workerId, hardware } = event;
   if (job.owner?.nonce === nonce) return unchanged(job);
   // The provider hands the same job out again only when it has given the older process up.
   const redelivered = remoteId !== null && job.owner?.remoteId === remoteId;
@@ -58,10 +61,11 @@ function onSecondClaim(job: JobIn<'running'>, event: EventOf<'claim'>, given: Gi
   if (!job.owner || !redelivered || job.owner.fenced.includes(nonce)) return refused('not_owner');
   const epoch = job.owner.epoch + 1;
   const fenced = [...job.owner.fenced, job.owner.nonce];
-  const running = start(job, { nonce, remoteId, workerId, epoch, fenced }, given);
+  const running = start(job, { nonce, remoteId, workerId, epoch, fenced }, given, hardware);
   const lastFailure = failure('renderer_lost');
   const next = { ...running, lastFailure, attemptBy: job.attemptBy };
-  return changed(next, 'claimed', given.now, ['mirror', ...adopting(job)]);
+  // D1 shows nothing of who owns an attempt.
+  return changed(next, 'claimed', given.now, adopting(job));
 }
 
 function onProgress(job: Job, event: EventOf<'progress'>, given: Given): Decision {
@@ -69,26 +73,44 @@ function onProgress(job: Job, event: EventOf<'progress'>, given: Given): Decisio
   if (admitted.kind !== 'running') return admitted;
   const running = admitted.job;
   if (event.from && event.seq <= running.reportSeq) return unchanged(job);
-  const { now, policy } = given;
+  const { now } = given;
   const begins = job.state !== 'running';
-  const mirrorEvery = job.request ? policy.mirror_progress_ms : 0;
-  const mirror = begins || now - job.mirroredAt >= mirrorEvery;
-  const next: Job = {
-    ...running,
+  // 100 means that the file is there, so of a dispatched job only `complete` may say it.
+  const reported = Math.max(running.progress, event.percent);
+  const progress = job.request ? Math.min(99.9, permilleOf(reported) / 10) : reported;
+  const next: JobIn<'running'> = {
+    ...renewed(running, event, given),
     ...movement(running, event, begins ? 'rendering' : running.stage, now),
-    // 100 means that the file is there, so of a dispatched job only `complete` may say it.
-    progress: Math.min(job.request ? 99.9 : 100, Math.max(running.progress, event.percent)),
+    progress,
     ownPercent: Math.max(running.ownPercent, event.percent),
     reportSeq: event.from ? event.seq : running.reportSeq,
-    heartbeatAt: now,
-    leaseUntil: now + leaseOf(job, policy),
-    mirroredAt: mirror ? now : job.mirroredAt,
     message: event.message,
     fps: event.fps,
     speed: event.speed,
     etaMs: event.etaMs,
   };
-  return changed(next, 'progress', now, mirror ? ['mirror'] : []);
+  // Of a job by hand each report is an event, and in D1, as the contract says.
+  if (!job.request) return changed(next, 'progress', now, ['mirror']);
+  return hint({ ...next, seq: Math.max(job.seq, reportSeqOf(job.seq, progress)) }, running, given);
+}
+
+/** A report is only a hint, unless it ends a doubt: then it must outlive the memory. */
+function hint(next: JobIn<'running'>, was: JobIn<'running'>, { now, forgot }: Given): Decision {
+  const isKept = forgot || was.quietSince !== null;
+  return noted({ ...next, updatedAt: now, quietSince: null }, { isKept, isNews: true });
+}
+
+/** The attempt after a sign of life of its owner. */
+function renewed(
+  job: JobIn<'running'>,
+  { bySocket }: EventOf<'progress' | 'verifying'>,
+  { now, policy }: Given,
+): JobIn<'running'> {
+  const lease = leaseOf(job, policy);
+  const patience = bySocket ? Math.max(lease, policy.connected_ms) : lease;
+  // A call by POST takes nothing back: its socket may be open all the same, and the alarm is set for that.
+  const leaseUntil = Math.max(job.leaseUntil, now + patience);
+  return { ...job, heartbeatAt: now, leaseUntil, askAt: null };
 }
 
 /** Which stage a report leaves the job in, and since when; and when anything moved. */
@@ -107,18 +129,10 @@ function movement(
 function onVerifying(job: Job, event: EventOf<'verifying'>, given: Given): Decision {
   const admitted = admit(job, event.from, given);
   if (admitted.kind !== 'running') return admitted;
-  const { now, policy } = given;
-  const leaseUntil = now + leaseOf(job, policy);
   const { stage, stageAt } = admitted.job;
-  const next: Job = {
-    ...admitted.job,
-    stage: 'verifying',
-    stageAt: stage === 'verifying' ? stageAt : now,
-    movedAt: now,
-    heartbeatAt: now,
-    leaseUntil,
-  };
-  return changed(next, 'progress', now);
+  const stageFrom = stage === 'verifying' ? stageAt : given.now;
+  const moved = { stage: 'verifying', stageAt: stageFrom, movedAt: given.now } as const;
+  return hint({ ...renewed(admitted.job, event, given), ...moved }, admitted.job, given);
 }
 
 function onComplete(job: Job, event: EventOf<'complete'>, given: Given): Decision {
@@ -130,7 +144,7 @@ function onComplete(job: Job, event: EventOf<'complete'>, given: Given): Decisio
   const { output, verified, from: by } = event;
   return end(
     {
-      ...shared(admitted.job),
+      ...shared(admitted.job, given.now),
       progress: 100,
       state: 'complete',
       output,

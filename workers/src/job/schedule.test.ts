@@ -11,9 +11,8 @@ describe('the one alarm', () => {
     const unasked = { ...dispatched, askAt: never };
     expect(nextWakeAt(unasked, null, policy)).toBe(T0 + 1000 + policy.start_ms);
     const running = jobIn('running');
-    expect(nextWakeAt(running, null, policy)).toBe(T0 + 2000 + policy.lease_ms / 2);
-    const asked = { ...running, askedAt: running.heartbeatAt + 1 };
-    expect(nextWakeAt(asked, null, policy)).toBe(T0 + 2000 + policy.lease_ms);
+    expect(nextWakeAt(running, null, policy)).toBe(T0 + 2000 + policy.lease_ms);
+    expect(nextWakeAt({ ...running, askAt: T0 + 9000 }, null, policy)).toBe(T0 + 9000);
     expect(nextWakeAt(jobIn('retry_wait'), null, policy)).toBe(jobIn('retry_wait').retryAt);
     expect(nextWakeAt(jobIn('complete'), null, policy)).toBe(T0 + 3000 + policy.retention_ms);
   });

@@ -1,11 +1,12 @@
 import { isEnded } from './job.ts';
 import type { Job, JobIn, LiveJob } from './job.ts';
+import { spendBy } from './cost.ts';
 import type { Policy } from './policy.ts';
 
 /** An ended job that still owes effects is looked at this often, ms. */
 const OWING_LOOK_MS = 2 * 60_000;
-/** An object that has not deleted itself by then has lost its alarm, ms. */
-const PURGE_GRACE_MS = 10 * 60_000;
+/** A job that has not ended is looked at this often, ms. Most have ended before the first look. */
+export const LIVE_LOOK_MS = 15 * 60_000;
 
 /**
  * The wait before retry `n` (from 0), ms: capped exponential with equal jitter, so never zero.
@@ -37,12 +38,12 @@ export function nextWakeAt(
 }
 
 /**
- * When somebody else should look after the object, should its alarm be lost, epoch ms; null while the
- * job has not ended, for then it is looked after by its silence.
+ * When somebody else should look after the object, should its alarm be lost, epoch ms; null when it has
+ * ended and owes nothing: an object that then outlives its retention costs nothing worth a look.
  */
-export function lookAt(job: Job, isOwing: boolean, policy: Policy, now: number): number | null {
-  if (!isEnded(job)) return null;
-  return isOwing ? now + OWING_LOOK_MS : purgeAt(job, policy) + PURGE_GRACE_MS;
+export function lookAt(job: Job, isOwing: boolean, now: number): number | null {
+  if (!isEnded(job)) return now + LIVE_LOOK_MS;
+  return isOwing ? now + OWING_LOOK_MS : null;
 }
 
 function deadlineOf(job: LiveJob, policy: Policy): number {
@@ -52,42 +53,49 @@ function deadlineOf(job: LiveJob, policy: Policy): number {
     case 'adopting':
       return job.lookUntil;
     case 'dispatched':
-      return Math.min(job.startBy, askAt(job, policy), job.deadlineAt);
+      return Math.min(job.startBy, isAskedAbout(job) ? job.askAt : job.startBy, job.deadlineAt);
     case 'running': {
       const limits = Object.values(runningDeadlines(job, policy));
-      return Math.min(...limits, askAt(job, policy), job.deadlineAt);
+      return Math.min(...limits, job.askAt ?? job.deadlineAt, job.deadlineAt);
     }
     case 'retry_wait':
       return Math.min(job.retryAt, job.deadlineAt);
   }
 }
 
-/**
- * When the provider is to be asked about its job, epoch ms: now and then while it waits there, and
- * once when its renderer has been silent for half of its lease.
- */
-export function askAt(job: JobIn<'dispatched' | 'running'>, policy: Policy): number {
-  if (job.request === null || job.remoteId === null) return Number.POSITIVE_INFINITY;
-  if (job.state === 'dispatched') return job.askAt;
-  const isAsked = job.askedAt > job.heartbeatAt;
-  return isAsked ? Number.POSITIVE_INFINITY : silentAt(job, policy);
+function isAskedAbout(job: JobIn<'dispatched'>): boolean {
+  return job.request !== null && job.remoteId !== null;
+}
+
+/** The wait before the provider is asked for the `n`th time (from 1) about a job that waits, ms. */
+export function askDelay(n: number, { ask_ms, ask_cap_ms }: Policy): number {
+  return Math.min(Math.max(ask_ms, ask_cap_ms), ask_ms * 2 ** Math.min(n, 20));
 }
 
 /** From when on a renderer that has said nothing more is suspicious, epoch ms. */
-export function silentAt({ heartbeatAt }: JobIn<'running'>, policy: Policy): number {
-  return heartbeatAt + policy.lease_ms / 2;
+export function silentAt(job: JobIn<'running'>, policy: Policy): number {
+  return lastKnownAt(job, job.heartbeatAt) + policy.lease_ms / 2;
 }
 
-/** Until when a running attempt must have been heard, moved, left its stage, and ended; epoch ms. */
+/** A moment of the running attempt, or the one since which it is not known whether there was a later one. */
+function lastKnownAt({ quietSince }: JobIn<'running'>, at: number): number {
+  return Math.max(at, quietSince ?? 0);
+}
+
+/**
+ * Until when a running attempt must have been heard, moved, left its stage, and ended, and what it may
+ * cost; epoch ms.
+ */
 export function runningDeadlines(job: JobIn<'running'>, policy: Policy) {
   // Rendering takes as long as it takes; a person at a keyboard is not hurried through stages.
   const bounded = job.request !== null && job.stage !== 'rendering';
-  const { leaseUntil, attemptBy } = job;
+  const { attemptBy, quietSince } = job;
   return {
-    leaseUntil,
+    leaseUntil: Math.max(job.leaseUntil, quietSince === null ? 0 : quietSince + policy.lease_ms),
     attemptBy,
-    stageBy: bounded ? job.stageAt + policy.stage_ms : attemptBy,
-    stallBy: job.request ? job.movedAt + policy.stall_ms : attemptBy,
+    stageBy: bounded ? lastKnownAt(job, job.stageAt) + policy.stage_ms : attemptBy,
+    stallBy: job.request ? lastKnownAt(job, job.movedAt) + policy.stall_ms : attemptBy,
+    spendBy: spendBy(job, policy),
   };
 }
 

@@ -13,7 +13,7 @@ const TENANT = 'default';
 /** The tenant that an owner's credentials speak for. Development asks for none. */
 export function ownerOf(request: Request, settings: Settings): string {
   if (settings.DEVELOPMENT === '1') return TENANT;
-  const token = bearerOf(request);
+  const token = bearerOf(request) ?? bearerOfSocket(request);
   if (!token || !settings.API_KEY || !sameSecret(token, settings.API_KEY)) {
     throw new Refusal('unauthorized');
   }
@@ -31,9 +31,16 @@ export function viewerOf(request: Request, settings: Settings, jobId: string): s
   return ownerOf(request, settings);
 }
 
+/** The tenant whose feed may be watched: that of an owner, or of a feed's token. */
+export function feedOf(request: Request, settings: Settings): string {
+  const token = bearerOf(request) ?? bearerOfSocket(request);
+  const seen = token && verifyToken(settings.SIGNING_KEYS, 'feed', token, Date.now());
+  return seen ? seen.t : ownerOf(request, settings);
+}
+
 /** The attempt that a renderer's token proves, or null for a call by hand in development. */
 export function rendererOf(request: Request, settings: Settings, jobId: string): Renderer {
-  const token = bearerOf(request);
+  const token = bearerOf(request) ?? bearerOfSocket(request);
   if (token === null && settings.DEVELOPMENT === '1') return null;
   const proven = token && verifyToken(settings.SIGNING_KEYS, 'attempt', token, Date.now());
   if (!proven || proven.j !== jobId) throw new Refusal('unauthorized');

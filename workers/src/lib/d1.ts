@@ -1,29 +1,38 @@
-import { ExportJob, isTerminal } from '@export-jobs/protocol';
+import { ExportJob } from '@export-jobs/protocol';
 import type { ListQuery } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import type { JobRequest } from '../job/job.ts';
+import { LogEntry, unfold } from '../job/log.ts';
+import type { LogLine } from '../job/log.ts';
+import { LIVE_LOOK_MS } from '../job/schedule.ts';
 import { logError } from './log.ts';
 import { Refusal } from './respond.ts';
 
 // Every statement that reads D1 or records an intent. What a job became is written by its outbox.
 
 const View = v.pipe(v.string(), v.parseJson(), ExportJob);
-const PageRow = v.object({ id: v.string(), created_at: v.number(), view: v.string() });
-const QuietRow = v.object({
+const PageRow = v.object({
+  id: v.string(),
+  created_at: v.number(),
+  view: v.nullable(v.string()),
+});
+const Log = v.pipe(v.string(), v.parseJson(), v.array(LogEntry));
+const LiveRow = v.object({
   id: v.string(),
   tenant: v.string(),
   request_hash: v.string(),
   request: v.nullable(v.string()),
 });
-export type QuietRow = v.InferOutput<typeof QuietRow>;
-/** A job that nothing was heard of for this long is looked after, ms. */
-const QUIET_MS = 2 * 60_000;
+/** A job that has not ended and should be looked at; its request until its object has it for sure. */
+export type LiveRow = v.InferOutput<typeof LiveRow>;
 
 interface Intent {
   id: string;
   tenant: string;
   request: JobRequest;
   requestHash: string;
+  /** What the job looks like until its object has more to say. */
+  view: ExportJob;
 }
 
 /** What D1 knows of a job: `rev` is 0 until its object has written of it. */
@@ -47,23 +56,36 @@ export async function knownJob(db: D1Database, id: string): Promise<Known | null
 
 /** Records that a job is about to be made (rev 0); a repeat changes nothing. */
 export async function insertIntent(db: D1Database, intent: Intent, lifeMs: number): Promise<void> {
-  const now = Date.now();
-  const statement = db
+  const { id, tenant, request, requestHash, view } = intent;
+  const now = view.created_at;
+  const insert = db
     .prepare(
       `INSERT INTO export_jobs (id, tenant, rev, status, progress, created_at, updated_at,
-         deadline_at, request_hash, request)
-       VALUES (?, ?, 0, 'pending', 0, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+         deadline_at, look_at, request_hash, request, view)
+       VALUES (?, ?, 0, 'pending', 0, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
     )
     .bind(
-      intent.id,
-      intent.tenant,
+      id,
+      tenant,
       now,
       now,
       now + lifeMs,
-      intent.requestHash,
-      JSON.stringify(intent.request),
+      now + LIVE_LOOK_MS,
+      requestHash,
+      JSON.stringify(request),
+      JSON.stringify(view),
     );
-  await reachable(statement.run());
+  const { tags } = request;
+  // With the time of the row, whoever wrote that, so that a repeat labels nothing twice.
+  const label = db
+    .prepare(
+      `INSERT INTO export_job_tags (tenant, tag, created_at, id)
+       SELECT j.tenant, t.value, j.created_at, j.id FROM export_jobs j, json_each(?) t
+       WHERE j.id = ?
+       ON CONFLICT DO NOTHING`,
+    )
+    .bind(JSON.stringify(tags), id);
+  await reachable<unknown>(tags.length === 0 ? insert.run() : db.batch([insert, label]));
 }
 
 /** The last known view of a job whose object may be gone. A null tenant fits any. */
@@ -75,13 +97,26 @@ export async function archivedJob(
   const row = await reachable(
     db
       .prepare(
-        `SELECT view FROM export_jobs WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2) AND rev > 0`,
+        `SELECT view FROM export_jobs WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)
+           AND view IS NOT NULL`,
       )
       .bind(id, tenant)
       .first(),
   );
   if (!row) return null;
   return readable(id, v.parse(v.object({ view: v.string() }), row).view)[0] ?? null;
+}
+
+/** Every change of a job that has ended, in order; null when there is no log. A null tenant fits any. */
+export async function archivedEvents(
+  db: D1Database,
+  id: string,
+  tenant: string | null,
+): Promise<LogLine[] | null> {
+  const sql = `SELECT log FROM export_jobs WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)
+    AND log IS NOT NULL`;
+  const row = await reachable(db.prepare(sql).bind(id, tenant).first());
+  return row ? unfold(v.parse(v.object({ log: Log }), row).log) : null;
 }
 
 /**
@@ -91,27 +126,30 @@ export async function archivedJob(
 export async function listPage(
   db: D1Database,
   tenant: string,
-  { status, limit, cursor }: ListQuery,
+  { status, tag, limit, cursor }: ListQuery,
 ): Promise<{ data: ExportJob[]; next_cursor: string | null }> {
-  // Only what is asked for, in so many words: no index serves `? IS NULL OR status = ?`, and the partial
-  // ones serve only who says which part is meant.
-  const conditions = ['tenant = ?', 'rev > 0'];
+  // Only what is asked for, in so many words: no index serves `? IS NULL OR status = ?`.
+  const conditions = ['tenant = ?'];
   const values: (string | number)[] = [tenant];
-  if (status !== undefined) {
-    conditions.push('status = ?', `completed_at IS ${isTerminal(status) ? 'NOT NULL' : 'NULL'}`);
-    values.push(status);
-  }
+  const only = (condition: string, ...bound: (string | number)[]) => {
+    conditions.push(condition);
+    values.push(...bound);
+  };
+  if (status !== undefined) only('status = ?', status);
+  if (tag !== undefined) only('tag = ?', tag);
   if (cursor !== undefined) {
     const { createdAt, id } = decodeCursor(cursor);
-    conditions.push('(created_at, id) < (?, ?)');
-    values.push(createdAt, id);
+    only('(created_at, id) < (?, ?)', createdAt, id);
   }
+  const order = `WHERE ${conditions.join(' AND ')} ORDER BY created_at DESC, id DESC LIMIT ?`;
+  const query =
+    tag === undefined
+      ? `SELECT id, created_at, view FROM export_jobs ${order}`
+      : `SELECT t.id, t.created_at, j.view FROM (SELECT id, created_at FROM export_job_tags ${order}) t
+         CROSS JOIN export_jobs j ON j.id = t.id ORDER BY t.created_at DESC, t.id DESC`;
   const { results } = await reachable(
     db
-      .prepare(
-        `SELECT id, created_at, view FROM export_jobs WHERE ${conditions.join(' AND ')}
-         ORDER BY created_at DESC, id DESC LIMIT ?`,
-      )
+      .prepare(query)
       .bind(...values, limit + 1)
       .all(),
   );
@@ -125,38 +163,66 @@ export async function listPage(
   };
 }
 
+/** No more jobs than this are told of at once. */
+const FEED_LIMIT = 500;
+
 /**
- * Jobs that have not ended and of which nothing was heard for a while, those whose object was never
+ * Jobs of a tenant that changed at `since` or later, or of which that may still happen; oldest first. A
+ * job lives `lifeMs` at most, so older ones cannot have changed.
+ */
+export async function changedSince(
+  db: D1Database,
+  tenant: string,
+  { since, lifeMs }: { since: number; lifeMs: number },
+): Promise<ExportJob[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT id, created_at, view FROM export_jobs
+       WHERE tenant = ?1 AND created_at > ?2 AND (updated_at >= ?3 OR completed_at IS NULL)
+       ORDER BY created_at DESC, id DESC LIMIT ?4`,
+    )
+    .bind(tenant, since - 2 * lifeMs, since, FEED_LIMIT)
+    .all();
+  const rows = v.parse(v.array(PageRow), results).toReversed();
+  return rows.flatMap(({ id, view }) => readable(id, view));
+}
+
+/**
+ * Jobs that have not ended and were not looked at for a while, those whose object may never have been
  * made first of all. Else in no order, so that none can stand in the way of the others for ever.
  */
-export async function quietJobs(db: D1Database, now: number): Promise<QuietRow[]> {
+export async function liveJobs(db: D1Database, now: number): Promise<LiveRow[]> {
   const { results } = await db
     .prepare(
       `SELECT id, tenant, request_hash, request FROM export_jobs
-       WHERE completed_at IS NULL AND updated_at < ? ORDER BY request IS NULL, random() LIMIT 100`,
+       WHERE status IN ('pending', 'processing') AND look_at < ?
+       ORDER BY request IS NULL, random() LIMIT 100`,
     )
-    .bind(now - QUIET_MS)
+    .bind(now)
     .all();
-  return v.parse(v.array(QuietRow), results);
+  return v.parse(v.array(LiveRow), results);
 }
 
-/** Ended jobs whose object should have done by now what it owed, or be gone; longest due first. */
-export async function overdueJobs(db: D1Database, now: number): Promise<string[]> {
+/** Ended jobs whose object should have done by now what it owed; longest due first. */
+export async function owingJobs(db: D1Database, now: number): Promise<string[]> {
   const { results } = await db
-    .prepare('SELECT id FROM export_jobs WHERE look_at < ? ORDER BY look_at LIMIT 100')
+    .prepare(
+      `SELECT id FROM export_jobs WHERE completed_at IS NOT NULL AND look_at < ?
+       ORDER BY look_at LIMIT 100`,
+    )
     .bind(now)
     .all();
   return v.parse(v.array(v.object({ id: v.string() })), results).map(({ id }) => id);
 }
 
-/** Says when the sweeper looks at an ended job again, epoch ms; null for never. */
+/** Says when the sweeper looks at a job again, epoch ms; null for never. */
 export async function lookAgainAt(db: D1Database, id: string, at: number | null): Promise<void> {
-  const sql = 'UPDATE export_jobs SET look_at = ? WHERE id = ? AND look_at IS NOT NULL';
-  await db.prepare(sql).bind(at, id).run();
+  await db.prepare('UPDATE export_jobs SET look_at = ? WHERE id = ?').bind(at, id).run();
 }
 
 /** A stored view, or nothing when it was written by a version that knew more than this one. */
-function readable(id: string, view: string): ExportJob[] {
+function readable(id: string, view: string | null): ExportJob[] {
+  if (view === null) return [];
   const parsed = v.safeParse(View, view);
   if (parsed.success) return [parsed.output];
   logError('unreadable view', { job: id });

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import type { ExportFeed } from '../durable-objects/ExportFeed.ts';
 import type { ExportJobState } from '../durable-objects/ExportJobState.ts';
 import { Policy } from '../job/policy.ts';
 
@@ -7,6 +8,8 @@ declare global {
     /** The bindings of `wrangler.jsonc`; every variable is text and optional until parsed. */
     interface Env {
       EXPORT_JOB: DurableObjectNamespace<ExportJobState>;
+      /** Optional: without it there are no feeds, and nothing is told to any. */
+      EXPORT_FEED?: DurableObjectNamespace<ExportFeed>;
       DB: D1Database;
       VIDEOS: R2Bucket;
       DEVELOPMENT?: string;

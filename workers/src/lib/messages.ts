@@ -1,5 +1,6 @@
 import type { ExportJob, JobMessage } from '@export-jobs/protocol';
 import type { Happening } from '../job/events.ts';
+import type { Job, JobIn } from '../job/job.ts';
 
 /** What viewers hear when something happened that left the job looking like this. */
 export function messageOf(job: ExportJob, happening: Happening | 'snapshot'): JobMessage {
@@ -12,12 +13,38 @@ export function messageOf(job: ExportJob, happening: Happening | 'snapshot'): Jo
   if (happening === 'error' && job.status === 'error') {
     return { type: 'error', job_id, error: job.error, ...more };
   }
-  const { progress } = job;
-  if (happening === 'progress' && job.status === 'processing') {
-    const message = job.message === null ? {} : { message: job.message };
-    return { type: 'progress', job_id, progress, ...message, ...more };
-  }
-  return { type: 'status', job_id, status: job.status, progress, ...more };
+  const { status, progress } = job;
+  return { type: 'status', job_id, status, progress, ...more };
+}
+
+/** What a report can change, and no more: it is said often, and to many. */
+export function reportOf(job: JobIn<'running'>): JobMessage {
+  const { id: job_id, progress, message, seq, attempt, stage, fps, speed } = job;
+  return {
+    type: 'progress',
+    job_id,
+    progress,
+    ...(message !== null && { message }),
+    seq,
+    attempt,
+    stage,
+    fps,
+    speed,
+    eta_ms: job.etaMs,
+    updated_at: job.updatedAt,
+  };
+}
+
+/** What viewers hear of a change. One that begins the work by a report is two things. */
+export function messagesOf(
+  before: Job | null,
+  after: Job,
+  view: ExportJob,
+  happening: Happening,
+): JobMessage[] {
+  if (happening !== 'progress' || after.state !== 'running') return [messageOf(view, happening)];
+  const begins = before?.state !== 'running';
+  return [...(begins ? [messageOf(view, 'snapshot')] : []), reportOf(after)];
 }
 
 /** The messages that bring a newcomer up to date: a snapshot and, of an ended job, its end. */

@@ -43,17 +43,3 @@ export function describeOutput(
 ): Output {
   return { key, filename, container, content_type: CONTENT_TYPE_OF[container], ...manifest };
 }
-
-/** Deletes every file that the attempts of a job have left, but the one that it ended with. */
-export async function discardOutputs(
-  bucket: R2Bucket,
-  prefix: string,
-  keep: string | null,
-): Promise<void> {
-  for (;;) {
-    const { objects, truncated } = await bucket.list({ prefix, limit: 500 });
-    const keys = objects.map(({ key }) => key).filter((key) => key !== keep);
-    if (keys.length > 0) await bucket.delete(keys);
-    if (!truncated || keys.length === 0) return;
-  }
-}

@@ -21,17 +21,7 @@ export function outputKey(
   container: string,
 ): string {
   const { tenant, jobId, attempt, epoch } = owner;
-  return `${outputPrefix(tenant, jobId)}${attempt}/${epoch}/video.${container}`;
-}
-
-/** Where all attempts of a job write. */
-export function outputPrefix(tenant: string, jobId: string): string {
-  return `out/${tenant}/${jobId}/`;
-}
-
-/** Where the log of a job is kept after its object is gone. */
-export function archiveKey(tenant: string, jobId: string): string {
-  return `log/${tenant}/${jobId}.ndjson`;
+  return `out/${tenant}/${jobId}/${attempt}/${epoch}/video.${container}`;
 }
 
 /**
@@ -58,6 +48,7 @@ export async function serveObject(
   key: string,
   request: Request,
 ): Promise<Response> {
+  if (isPlain(request)) return serveWhole(bucket, key);
   const head = await reach(bucket.head(key));
   if (!head) return refuse('file_not_found');
   const headers = headersOf(head);
@@ -79,6 +70,24 @@ export async function serveObject(
   // Replaced between the two reads: saying so beats serving a mixture.
   if (!object || !('body' in object)) return refuse('source_changed');
   return new Response(object.body, { status: range ? 206 : 200, headers });
+}
+
+/** Whether the whole object is asked for, or what it was when it was first seen: one read tells all. */
+function isPlain({ method, headers }: Request): boolean {
+  return (
+    method === 'GET' &&
+    !headers.has('range') &&
+    !headers.has('if-none-match') &&
+    !headers.has('if-match')
+  );
+}
+
+async function serveWhole(bucket: R2Bucket, key: string): Promise<Response> {
+  const object = await reach(bucket.get(key));
+  if (!object) return refuse('file_not_found');
+  const headers = headersOf(object);
+  headers.set('content-length', `${object.size}`);
+  return new Response(object.size === 0 ? null : object.body, { headers });
 }
 
 /** The answer that a condition of the request asks for, or null to go on. */

@@ -26,6 +26,11 @@ export function json(body: object, status = 200, headers: Record<string, string>
   });
 }
 
+/** One line of JSON for each. */
+export function ndjson(lines: readonly object[]): string {
+  return lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+}
+
 /** Answers with a problem (RFC 9457). */
 export function refuse(
   code: ProblemCode,

@@ -1,11 +1,13 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
 import * as v from 'valibot';
+import { BoundedCache } from './bounded-cache.ts';
 import type { SigningKey } from './env.ts';
 
 // Responsible for everything that is signed here: `ej1.<kid>.<payload>.<tag>`, both parts base64url.
 // Each purpose has a key of its own, so that a token of one can never serve another.
 
 const EpochMs = v.pipe(v.number(), v.integer());
+const Json = v.pipe(v.string(), v.parseJson());
 
 /** What each kind of token says. `exp` is epoch ms. */
 const PAYLOADS = {
@@ -15,6 +17,8 @@ const PAYLOADS = {
   webhook: v.object({ j: v.string(), a: v.number(), exp: EpochMs }),
   /** Watching one job. */
   view: v.object({ j: v.string(), exp: EpochMs }),
+  /** Watching all jobs of a tenant. */
+  feed: v.object({ t: v.string(), exp: EpochMs }),
   /** Downloading one file. */
   download: v.object({ k: v.string(), exp: EpochMs }),
   /** Filling one upload. */
@@ -35,6 +39,11 @@ export function signToken<P extends Purpose>(
   return `ej1.${key.kid}.${body}.${tagOf(key, purpose, body)}`;
 }
 
+/** Tokens come with each call, and whether one is ours does not change; whether it has expired does. */
+const REMEMBERED = 500;
+/** No token that is made here is longer, characters: a longer one is not worth remembering. */
+const LONGEST = 2000;
+
 /** Returns what a token says, or null when it is not ours, of another purpose, or has expired. */
 export function verifyToken<P extends Purpose>(
   keys: readonly SigningKey[],
@@ -42,20 +51,50 @@ export function verifyToken<P extends Purpose>(
   token: string,
   now: number,
 ): Payload<P> | null {
-  const [version, kid, body, tag, ...rest] = token.split('.');
-  if (version !== 'ej1' || !kid || !body || !tag || rest.length > 0) return null;
-  const key = keys.find((candidate) => candidate.kid === kid);
-  if (!key || !sameSecret(tag, tagOf(key, purpose, body))) return null;
-  const payload = v.safeParse(
-    v.pipe(v.string(), v.parseJson(), PAYLOADS[purpose]),
-    fromBase64url(body),
-  );
-  return payload.success && payload.output.exp > now ? payload.output : null;
+  const payload = readToken(keys, purpose, token);
+  return payload && payload.exp > now ? payload : null;
 }
+
+function readToken<P extends Purpose>(
+  keys: readonly SigningKey[],
+  purpose: P,
+  token: string,
+): Payload<P> | null {
+  if (token.length > LONGEST) return null;
+  const proven = provenBy(keys).get(`${purpose} ${token}`, () => parseToken(keys, purpose, token));
+  const payload = v.safeParse(PAYLOADS[purpose], proven.payload);
+  return payload.success ? payload.output : null;
+}
+
+const caches = new WeakMap<readonly SigningKey[], BoundedCache<{ payload: unknown }>>();
+
+function provenBy(keys: readonly SigningKey[]): BoundedCache<{ payload: unknown }> {
+  const known = caches.get(keys) ?? new BoundedCache<{ payload: unknown }>(REMEMBERED);
+  caches.set(keys, known);
+  return known;
+}
+
+/** What a token says for certain; nothing when it is not ours. */
+function parseToken(
+  keys: readonly SigningKey[],
+  purpose: Purpose,
+  token: string,
+): { payload: unknown } {
+  const [version, kid, body, tag, ...rest] = token.split('.');
+  const nothing = { payload: null };
+  if (version !== 'ej1' || !kid || !body || !tag || rest.length > 0) return nothing;
+  const key = keys.find((candidate) => candidate.kid === kid);
+  if (!key || !sameSecret(tag, tagOf(key, purpose, body))) return nothing;
+  const payload = v.safeParse(Json, fromBase64url(body));
+  return payload.success ? { payload: payload.output } : nothing;
+}
+
+const idTags = new BoundedCache<string>(REMEMBERED);
 
 /** A short tag that marks an id as made here, so that guesses die before they wake an object. */
 export function idTag(idKey: string, id: string): string {
-  return createHmac('sha256', idKey).update(id).digest('hex').slice(0, 8);
+  const tag = () => createHmac('sha256', idKey).update(id).digest('hex').slice(0, 8);
+  return idTags.get(`${idKey} ${id}`, tag);
 }
 
 /** Compares two secrets in a time that depends on neither of them. */

@@ -9,7 +9,7 @@ export type Answer<T extends object = object> =
   | { ok: false; code: ProblemCode; extra?: Pick<Problem, 'detail' | 'errors'> };
 
 /** Who calls: the renderer of an attempt, proved by its token, or a person by hand (development). */
-export type Renderer = { attempt: number } | null;
+export type Renderer = { attempt: number; bySocket?: true } | null;
 
 /** The contract's `GET /status`. Times in epoch ms. */
 export type StatusReply =

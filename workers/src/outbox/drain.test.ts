@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { LEASE_MS, RetryLater, drainOutbox } from './drain.ts';
-import type { OutboxItem, OutboxPorts } from './drain.ts';
+import type { Outcome, OutboxItem, OutboxPorts } from './drain.ts';
 
 /** An outbox in memory under a clock that the test moves. */
-function outboxOf(keys: string[], perform: (item: OutboxItem) => Promise<void>) {
+function outboxOf(keys: string[], perform: (item: OutboxItem) => Promise<Outcome | void>) {
   const rows = new Map(keys.map((key) => [key, { key, version: 1, tries: 0, due: 0 }]));
   const reports: string[] = [];
   const clock = { now: 0 };
@@ -22,7 +22,7 @@ function outboxOf(keys: string[], perform: (item: OutboxItem) => Promise<void>) 
     },
     postpone: (item, due) => set(item, { due, tries: item.tries + 1 }),
     park: (item) => set(item, { due: null }),
-    perform,
+    perform: async (item) => (await perform(item)) ?? null,
     report: (item, outcome) => reports.push(`${item.key} ${outcome}`),
   };
   return { rows, reports, clock, ports };
@@ -69,6 +69,13 @@ describe('draining the outbox', () => {
     await drainOutbox(ports);
     expect(runs).toBe(2);
     expect(rows.size).toBe(0);
+  });
+
+  it('tells what it brought about only once it is confirmed, so that both are one commit', async () => {
+    const left: number[] = [];
+    const { rows, ports } = outboxOf(['dispatch'], async () => () => void left.push(rows.size));
+    await drainOutbox(ports);
+    expect(left).toEqual([0]);
   });
 
   it('waits longer after each failure, at first not less than an effect may take', async () => {

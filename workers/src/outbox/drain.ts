@@ -20,6 +20,9 @@ export class RetryLater extends Error {
   }
 }
 
+/** Tells what an effect brought about; null when there is nothing to tell. */
+export type Outcome = (() => void) | null;
+
 export interface OutboxPorts {
   now(): number;
   random(): number;
@@ -32,9 +35,10 @@ export interface OutboxPorts {
   park(item: OutboxItem, reason: string): void;
   /**
    * Carries the effect out; settles within `EFFECT_TIMEOUT_MS`. A rejection means: not confirmed,
-   * try again.
+   * try again. What it returns is called once it is confirmed, in the same turn, so that what it
+   * brought about and that it is done are written together.
    */
-  perform(item: OutboxItem): Promise<void>;
+  perform(item: OutboxItem): Promise<Outcome>;
   /** Called on the first failure and on parking, not between. */
   report(item: OutboxItem, outcome: 'failing' | 'parked', reason: string): void;
 }
@@ -60,8 +64,9 @@ export async function drainOutbox(ports: OutboxPorts, leased: OutboxItem[] = [])
 
 async function attempt(item: OutboxItem, ports: OutboxPorts): Promise<void> {
   try {
-    await ports.perform(item);
+    const outcome = await ports.perform(item);
     ports.confirm(item, ports.now());
+    outcome?.();
   } catch (error) {
     const reason = error instanceof Error ? error.message.slice(0, 200) : 'unknown';
     if (item.tries + 1 >= MAX_TRIES) {

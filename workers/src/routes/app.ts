@@ -1,5 +1,5 @@
 import { Hono } from 'hono';
-import type { Handler } from 'hono';
+import type { Handler, MiddlewareHandler } from 'hono';
 import { cors } from 'hono/cors';
 import { isAllowedOrigin } from '../lib/auth.ts';
 import { NotConfigured, settingsOf } from '../lib/env.ts';
@@ -10,9 +10,11 @@ import { withoutTokens } from '../lib/text.ts';
 import { callJob, jobStatus } from './callbacks.ts';
 import { cancelJob, createJob, listEvents, listJobs, retryJob, showJob } from './jobs.ts';
 import type { Ctx } from './context.ts';
+import { makeFeedToken, watchFeed } from './feed.ts';
 import { hearRunPod } from './hooks.ts';
-import { watchJob } from './live.ts';
+import { connectRenderer, watchJob } from './live.ts';
 import { readSource, writeOutput } from './renderer-files.ts';
+import { streamJob } from './stream.ts';
 import { createUpload, putUpload } from './uploads.ts';
 import { downloadVideo } from './videos.ts';
 
@@ -26,12 +28,16 @@ const ROUTES: Readonly<Record<string, Partial<Record<Method, Route>>>> = {
   },
   '/api/uploads': { POST: createUpload },
   '/api/uploads/:id': { PUT: putUpload },
+  '/api/feed': { GET: watchFeed },
+  '/api/feed/tokens': { POST: makeFeedToken },
   '/api/jobs': { GET: listJobs, POST: createJob },
   '/api/jobs/:id': { GET: showJob },
   '/api/jobs/:id/cancel': { POST: cancelJob },
   '/api/jobs/:id/retry': { POST: retryJob },
   '/api/jobs/:id/events': { GET: listEvents },
   '/api/jobs/:id/ws': { GET: watchJob },
+  '/api/jobs/:id/stream': { GET: streamJob },
+  '/api/jobs/:id/renderer': { GET: connectRenderer },
   '/api/jobs/:id/source': { GET: readSource },
   '/api/jobs/:id/output/:epoch': { PUT: writeOutput },
   '/api/jobs/:id/do/status': { GET: jobStatus },
@@ -44,7 +50,18 @@ export const app = new Hono<{ Bindings: Env }>();
 
 const EXPOSED = ['content-disposition', 'content-length', 'content-range', 'etag', 'location'];
 
-app.use('/api/*', cors({ origin: allowedOrigin, exposeHeaders: EXPOSED, maxAge: 600 }));
+type Middleware = MiddlewareHandler<{ Bindings: Env }>;
+const forPages: Middleware = cors({
+  origin: allowedOrigin,
+  exposeHeaders: EXPOSED,
+  maxAge: 600,
+});
+/** Renderers call often, and are no pages: their answers need no copy with headers for pages. */
+const forPagesOnly: Middleware = async (c, next) => {
+  const isRenderer = /^\/api\/jobs\/[^/]+\/do\//.test(c.req.path);
+  return isRenderer && c.req.header('origin') === undefined ? next() : forPages(c, next);
+};
+app.use('/api/*', forPagesOnly);
 
 for (const [path, methods] of Object.entries(ROUTES)) {
   for (const [method, handler] of Object.entries(methods)) app.on(method, path, handler);

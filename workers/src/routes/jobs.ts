@@ -6,13 +6,15 @@ import { parseOr, readBody } from '../lib/body.ts';
 import { settingsOf } from '../lib/env.ts';
 import type { Env, Settings } from '../lib/env.ts';
 import { derivedId, jobId, randomId } from '../lib/ids.ts';
-import { archivedJob, insertIntent, knownJob, listPage } from '../lib/d1.ts';
+import { archivedEvents, archivedJob, insertIntent, knownJob, listPage } from '../lib/d1.ts';
+import { firstView } from '../lib/first-view.ts';
 import { relink } from '../lib/links.ts';
 import { objectOf } from '../lib/object.ts';
-import { archiveKey, inputKey, reach } from '../lib/r2.ts';
-import { Refusal, json } from '../lib/respond.ts';
+import { inputKey, reach } from '../lib/r2.ts';
+import { Refusal, json, ndjson } from '../lib/respond.ts';
 import { signToken } from '../lib/tokens.ts';
 import type { Ctx } from './context.ts';
+import { pollJob } from './stream.ts';
 
 const VIEWER_TOKEN_MS = 24 * 60 * 60_000;
 const IdempotencyKey = v.pipe(v.string(), v.regex(/^[\x21-\x7e]{1,255}$/));
@@ -64,7 +66,8 @@ async function create(
   body: CreateRequest,
 ): Promise<ExportJob> {
   const request = { ...(await requestOf(env, job.tenant, body)), retryOf };
-  await insertIntent(env.DB, { ...job, request }, settings.POLICY.job_ms);
+  const view = firstView({ ...job, request }, settings.POLICY);
+  await insertIntent(env.DB, { ...job, request, view }, settings.POLICY.job_ms);
   const answer = await objectOf(env, job.id).create(job.tenant, request, job.requestHash);
   if (!answer.ok) throw new Refusal(answer.code, answer.extra);
   return answer.body.job;
@@ -72,19 +75,27 @@ async function create(
 
 /** `GET /api/jobs/:id`: from the object, or from D1 once the object has been forgotten. */
 export async function showJob(c: Ctx): Promise<Response> {
+  const polled = await pollJob(c);
+  if (polled) return polled;
   const settings = settingsOf(c.env);
   const id = checkJobId(settings, c.req.param('id') ?? '');
   const tenant = viewerOf(c.req.raw, settings, id);
   const job = (await objectOf(c.env, id).view(tenant)) ?? (await archivedJob(c.env.DB, id, tenant));
   if (!job) throw new Refusal('job_not_found');
-  return json({ job: relink(job, settings) }, 200, { etag: `"${job.seq}"` });
+  const etag = `"${job.seq}"`;
+  if (c.req.header('if-none-match') === etag)
+    return new Response(null, { status: 304, headers: { etag } });
+  return json({ job: relink(job, settings) }, 200, { etag });
 }
 
-/** `GET /api/jobs?status=&limit=&cursor=`: newest first. */
+/** `GET /api/jobs?status=&tag=&limit=&cursor=`: newest first. */
 export async function listJobs(c: Ctx): Promise<Response> {
   const settings = settingsOf(c.env);
   const tenant = ownerOf(c.req.raw, settings);
   const query = parseOr('invalid_query', ListQuery, c.req.query());
+  if (query.status !== undefined && query.tag !== undefined) {
+    throw new Refusal('invalid_query', { detail: '/tag: cannot be combined with status' });
+  }
   const { data, next_cursor } = await listPage(c.env.DB, tenant, query);
   return json({ data: data.map((job) => relink(job, settings)), next_cursor });
 }
@@ -111,11 +122,12 @@ export async function retryJob(c: Ctx): Promise<Response> {
   const job =
     (await objectOf(c.env, failed).view(tenant)) ?? (await archivedJob(c.env.DB, failed, tenant));
   if (!job) throw new Refusal('job_not_found');
-  const { upload_id, options } = job;
+  const { upload_id, options, tags, max_dollars } = job;
   const again = (job.status === 'error' || job.status === 'cancelled') && upload_id && options;
   if (!again) throw new Refusal('retry_conflict');
   const id = jobId(settings.ID_KEY, await derivedId(`retry ${failed}`));
-  const body = { input: { upload_id }, options };
+  const limit = max_dollars === null ? {} : { max_dollars };
+  const body = { input: { upload_id }, options, ...(tags.length > 0 && { tags }), ...limit };
   return answerCreate(c, { id, tenant, retryOf: failed }, body);
 }
 
@@ -127,9 +139,9 @@ export async function listEvents(c: Ctx): Promise<Response> {
   const headers = { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' };
   const log = await objectOf(c.env, id).log(tenant);
   if (log !== null) return new Response(log, { headers });
-  const archived = await reach(c.env.VIDEOS.get(archiveKey(tenant, id)));
-  if (!archived) throw new Refusal('job_not_found');
-  return new Response(archived.body, { headers });
+  const archived = await archivedEvents(c.env.DB, id, tenant);
+  if (archived === null) throw new Refusal('job_not_found');
+  return new Response(ndjson(archived), { headers });
 }
 
 /** Equal keys of one tenant give equal ids, so that a repeated create meets the first one's object. */
@@ -144,5 +156,10 @@ async function requestOf(env: Env, tenant: string, body: CreateRequest) {
   if (!object) throw new Refusal('input_not_found');
   const filename = object.customMetadata?.['filename'] ?? 'video';
   const input = { key, etag: object.etag, size: object.size, filename };
-  return { input, options: body.options };
+  return {
+    input,
+    options: body.options,
+    tags: body.tags ?? [],
+    maxDollars: body.max_dollars ?? null,
+  };
 }

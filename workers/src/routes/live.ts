@@ -1,39 +1,62 @@
 import { VIEWER_SUBPROTOCOL } from '@export-jobs/protocol';
-import type { ExportJob } from '@export-jobs/protocol';
-import { checkJobId, checkOrigin, viewerOf } from '../lib/auth.ts';
-import { archivedJob } from '../lib/d1.ts';
+import { attemptOf, checkJobId, checkOrigin, viewerOf } from '../lib/auth.ts';
 import { settingsOf } from '../lib/env.ts';
-import { relink } from '../lib/links.ts';
-import { greetingOf } from '../lib/messages.ts';
-import { objectOf } from '../lib/object.ts';
+import type { Settings } from '../lib/env.ts';
+import { forwardToObject, lastSight } from '../lib/sight.ts';
+import type { LastSight } from '../lib/sight.ts';
 import { Refusal } from '../lib/respond.ts';
 import type { Ctx } from './context.ts';
 
 /** `GET /api/jobs/:id/ws?since=`: a viewer's socket. The object accepts it and then sleeps. */
 export async function watchJob(c: Ctx): Promise<Response> {
   const settings = settingsOf(c.env);
-  const id = checkJobId(settings, c.req.param('id') ?? '');
-  if (c.req.header('upgrade')?.toLowerCase() !== 'websocket') throw new Refusal('upgrade_required');
+  const id = upgradeOf(c, settings);
   checkOrigin(c.req.raw, settings);
   const tenant = viewerOf(c.req.raw, settings, id);
-  const object = objectOf(c.env, id);
-  if ((await object.view(tenant)) === null) {
-    const archived = await archivedJob(c.env.DB, id, tenant);
-    if (archived) return tellTheEnd(c.req.raw, relink(archived, settings));
-    // In development a viewer may come before the job, as the contract's smoke test does.
-    if (settings.DEVELOPMENT !== '1') throw new Refusal('job_not_found');
-  }
-  const url = new URL(c.req.url);
-  url.pathname = '/ws';
-  return object.fetch(new Request(url, c.req.raw));
+  const since = c.req.query('since');
+  const query = new URLSearchParams(since === undefined ? {} : { since });
+  const strict = new URLSearchParams([...query, ['of', tenant ?? '']]);
+  const answer = await forwardToObject(c.env, id, 'ws', strict, c.req.raw);
+  if (answer.status !== 404) return answer;
+  const last = await lastSight(c.env, settings, { id, tenant, since });
+  if (last.kind === 'over') return tellTheEnd(c.req.raw, last);
+  // One that is only intended will be made. In development a viewer may come before the job, as the
+  // contract's smoke test does.
+  const mayCome = last.kind === 'intended' || settings.DEVELOPMENT === '1';
+  return mayCome ? forwardToObject(c.env, id, 'ws', query, c.req.raw) : answer;
 }
 
-/** The object is gone, and with it everything that could still change: one greeting says it all. */
-function tellTheEnd(request: Request, job: ExportJob): Response {
+/**
+ * `GET /api/jobs/:id/renderer?epoch=`: the socket of an attempt's owner. A browser has no business here,
+ * and no token for it.
+ */
+export async function connectRenderer(c: Ctx): Promise<Response> {
+  const settings = settingsOf(c.env);
+  const id = upgradeOf(c, settings);
+  const { attempt } = attemptOf(c.req.raw, settings, id);
+  const epoch = c.req.query('epoch') ?? '';
+  if (!/^[1-9]\d{0,8}$/.test(epoch))
+    throw new Refusal('invalid_query', { detail: '/epoch: is required' });
+  const query = new URLSearchParams({ attempt: `${attempt}`, epoch });
+  return forwardToObject(c.env, id, 'renderer', query, c.req.raw);
+}
+
+/** The job whose socket is asked for. */
+function upgradeOf(c: Ctx, settings: Settings): string {
+  const id = checkJobId(settings, c.req.param('id') ?? '');
+  if (c.req.header('upgrade')?.toLowerCase() !== 'websocket') throw new Refusal('upgrade_required');
+  return id;
+}
+
+/** The object is gone, and with it everything that could still change. */
+function tellTheEnd(
+  request: Request,
+  { messages }: Extract<LastSight, { kind: 'over' }>,
+): Response {
   const [client, server] = Object.values(new WebSocketPair());
   if (!client || !server) throw new Refusal('internal_error');
   server.accept();
-  for (const message of greetingOf(job)) server.send(JSON.stringify(message));
+  for (const message of messages) server.send(JSON.stringify(message));
   server.close(1000, 'the job has ended');
   const asked = request.headers.has('sec-websocket-protocol');
   const headers = asked ? { 'sec-websocket-protocol': VIEWER_SUBPROTOCOL } : {};

@@ -1,37 +1,48 @@
 import type { ExportJob } from '@export-jobs/protocol';
+import { changeSeq } from '../../job/attempt.ts';
 import { isEnded } from '../../job/job.ts';
 import type { Job } from '../../job/job.ts';
+import type { LogEntry } from '../../job/log.ts';
+
+interface Mirrored {
+  readonly job: Job;
+  readonly view: ExportJob;
+  readonly log: readonly LogEntry[];
+  /** When the sweeper looks at an ended job, epoch ms; null for never. */
+  readonly lookAt: number | null;
+}
 
 /**
  * Writes the present job into D1, unless D1 already has it or something newer: repeats and late
- * arrivals change nothing. `lookAt` is for the sweeper, epoch ms.
+ * arrivals change nothing. Of an ended job its log goes with it. Returns how many rows were written.
  */
 export async function mirrorToD1(
   db: D1Database,
-  job: Job,
-  view: ExportJob,
-  lookAt: number | null,
-): Promise<void> {
+  { job, view, log, lookAt }: Mirrored,
+): Promise<number> {
+  const ended = isEnded(job);
   // A column in SET costs a row for each index that it is in, though its value stays the same.
-  const atTheEnd = isEnded(job)
-    ? 'completed_at = excluded.completed_at, look_at = excluded.look_at,'
+  const atTheEnd = ended
+    ? 'completed_at = excluded.completed_at, look_at = excluded.look_at, log = excluded.log,'
     : '';
-  await db
+  const { meta } = await db
     .prepare(
       `INSERT INTO export_jobs (id, tenant, rev, status, progress, error, retry_count,
          output_video_key, created_at, updated_at, started_at, completed_at, deadline_at,
-         look_at, request_hash, request, view)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)
+         look_at, request_hash, request, cost_usd, log, view)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)
        ON CONFLICT (id) DO UPDATE SET rev = excluded.rev, status = excluded.status,
          progress = excluded.progress, error = excluded.error, retry_count = excluded.retry_count,
          output_video_key = excluded.output_video_key, updated_at = excluded.updated_at,
-         started_at = excluded.started_at, ${atTheEnd} request = NULL, view = excluded.view
+         started_at = excluded.started_at, ${atTheEnd} request = NULL,
+         cost_usd = excluded.cost_usd, view = excluded.view
        WHERE excluded.rev > export_jobs.rev AND export_jobs.tenant = excluded.tenant`,
     )
     .bind(
       job.id,
       job.tenant,
-      job.seq,
+      // A repeat writes nothing, though there were reports since.
+      changeSeq(job.seq),
       view.status,
       view.progress,
       view.status === 'error' ? view.error : null,
@@ -44,7 +55,10 @@ export async function mirrorToD1(
       job.deadlineAt,
       lookAt,
       job.requestHash,
+      view.cost?.dollars ?? null,
+      ended ? JSON.stringify(log) : null,
       JSON.stringify(view),
     )
     .run();
+  return meta.rows_written;
 }

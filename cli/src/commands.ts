@@ -1,0 +1,13 @@
+import type { Command } from './command.ts';
+import { create } from './commands/create.ts';
+import { doctor } from './commands/doctor.ts';
+import { download } from './commands/download.ts';
+import { list } from './commands/list.ts';
+import { cancel, get } from './commands/one-job.ts';
+import { retry } from './commands/retry.ts';
+import { watch } from './commands/watch.ts';
+
+/** Every command, in the order in which help names them. */
+export const COMMANDS: ReadonlyMap<string, Command> = new Map(
+  Object.entries({ create, watch, get, cancel, retry, list, download, doctor }),
+);
