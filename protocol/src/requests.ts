@@ -81,9 +81,8 @@ export const ListQuery = v.strictObject({
 export type ListQuery = v.InferOutput<typeof ListQuery>;
 
 /**
- * `GET /api/feed`: one socket for all jobs of an owner, of one tag or of all. `status` says whose reports
- * are wanted and which jobs are told of at first; that a job changes is told in any case. `since` is
- * the cursor of the last `ready`, or the newest `updated_at` that was seen.
+ * `GET /api/feed`: one socket for all jobs of an owner, of one tag or of all. `status` says which jobs are
+ * told of at first; that a job changes is told in any case. `since` is the cursor of the last `ready`.
  */
 export const FeedQuery = v.strictObject({
   tag: v.optional(Tag),

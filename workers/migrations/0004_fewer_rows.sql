@@ -11,6 +11,8 @@ CREATE INDEX export_jobs_owing ON export_jobs (look_at)
 UPDATE export_jobs SET look_at = updated_at WHERE completed_at IS NULL;
 -- What its renderers and the platform cost, dollars.
 ALTER TABLE export_jobs ADD COLUMN cost_usd REAL;
+-- When D1 was told, by its own clock, epoch ms: that may be long after it happened.
+ALTER TABLE export_jobs ADD COLUMN written_at INTEGER NOT NULL DEFAULT 0;
 -- Of a job that has ended every change, as its object kept them (`job/log.ts`).
 ALTER TABLE export_jobs ADD COLUMN log TEXT;
 -- Newest first by tag. One row for each tag of a job, and none for a job without.

@@ -31,6 +31,9 @@ const Notice = v.pipe(
 );
 
 /** The world around it. */
+/** The upgrade of a renderer that offers no subprotocol. */
+const UPGRADE = { headers: { get: () => null } };
+
 export interface Surroundings extends Stage {
   readonly job: Job | null;
   readonly host: ObjectHost;
@@ -91,7 +94,7 @@ export class Switchboard {
     const made: Socket[] = [];
     const call = async () => {
       const answer = await host.invoke({ kind: 'look' }, (object) =>
-        object.connectRenderer(owner.attempt, owner.epoch),
+        object.connectRenderer(pretend(UPGRADE), owner.attempt, owner.epoch),
       );
       if (!('webSocket' in answer)) return null;
       const { webSocket: client } = pretend<{ webSocket: Socket }>(answer);

@@ -17,6 +17,8 @@ interface Testimony {
   /** Every moment at which a call reached the object. */
   readonly times: Set<number>;
   seq: number;
+  /** The highest number that reached the object. */
+  newest: number;
   percent: number;
   movedAt: number;
   stage: string;
@@ -47,6 +49,7 @@ export class Witness {
       mayHaveMovedAt: at,
       times: new Set([at]),
       seq: 0,
+      newest: 0,
       percent: 0,
       movedAt: at,
       stage: 'starting',
@@ -67,6 +70,7 @@ export class Witness {
     heard.patienceEndsAt = Math.max(heard.patienceEndsAt, now + patience);
     heard.times.add(now);
     const { seq, stage, percent } = reportIn(said);
+    if (Number.isFinite(seq)) heard.newest = Math.max(heard.newest, seq);
     for (const what of [stage, percent, `number ${seq}`]) {
       if (!heard.firstAt.has(what)) heard.firstAt.set(what, now);
     }
@@ -80,7 +84,8 @@ export class Witness {
     const heard = this.#of({ attempt, epoch: epochIn(call) });
     if (!heard) return;
     const report = reportIn(said);
-    if (report.seq <= heard.seq && call.name === 'progress') {
+    // One that was overtaken is acknowledged and ignored, whether the newer one was answered or not.
+    if (report.seq <= Math.max(heard.seq, heard.newest - 1) && call.name === 'progress') {
       heard.isStageDoubtful = true;
       return;
     }

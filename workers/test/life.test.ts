@@ -310,3 +310,45 @@ describe('failures', () => {
     expect(await reply.json()).toEqual({ success: true, retrying: false });
   });
 });
+
+describe('a job whose object sleeps between its claim and its end', () => {
+  it('is complete in D1 at once, though what D1 was told before was not yet written down (I5)', async () => {
+    const { id } = await createJob();
+    const renderer = new FakeRenderer(await ticketOf(id));
+    await renderer.claim();
+    const statusInD1 = () =>
+      env.DB.prepare('SELECT status FROM export_jobs WHERE id = ?').bind(id).first('status');
+    await until(async () => (await statusInD1()) === 'processing');
+    await evict(id);
+    await renderer.putOutput(FILE);
+    await renderer.complete(FILE);
+    // No alarm is run.
+    await until(async () => (await statusInD1()) === 'complete');
+  });
+
+  it('is stopped at the provider at once when it is cancelled', async () => {
+    const { id } = await createJob();
+    const renderer = new FakeRenderer(await ticketOf(id));
+    await renderer.claim();
+    await evict(id);
+    await call(`/api/jobs/${id}/cancel`, { method: 'POST' });
+    await until(() => provider.stopped.includes('remote-1'));
+  });
+});
+
+describe('what a renderer calls its hardware', () => {
+  it.each(['constructor', '__proto__', 'toString'])(
+    'may be %s, and stops nothing',
+    async (name) => {
+      const { id } = await createJob();
+      const renderer = new FakeRenderer(await ticketOf(id), 'process-one', name);
+      await renderer.claim();
+      await evict(id);
+      await renderer.progress(5);
+      await renderer.error('encoder_failed');
+      const job = await getJob(id);
+      expect(job).toMatchObject({ attempt: 2, cost: { gpu: [{ hardware: name }] } });
+      expect(job.cost?.dollars).toBeGreaterThanOrEqual(0);
+    },
+  );
+});

@@ -186,6 +186,23 @@ describe('a plain GET', () => {
   });
 });
 
+describe('the tag of a plain GET', () => {
+  it('changes with each report, and of a finished file the link is always made anew', async () => {
+    const { job, renderer } = await rendering();
+    await renderer.claim();
+    await renderer.progress(5, { stage: 'downloading' });
+    const tag = async () => (await call(`/api/jobs/${job.id}`)).headers.get('etag') ?? '';
+    const first = await tag();
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 1000 });
+    await renderer.progress(5, { stage: 'rendering' });
+    expect(await tag()).not.toBe(first);
+    await finish(renderer);
+    const last = await tag();
+    const again = await call(`/api/jobs/${job.id}`, { headers: { 'if-none-match': last } });
+    expect(again.status).toBe(200);
+  });
+});
+
 describe('after the object is gone', () => {
   it('the same cursor brings the same messages, by every way (I22)', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });

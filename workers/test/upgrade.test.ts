@@ -1,7 +1,9 @@
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
 import {
   FakeRenderer,
+  call,
   createJob,
   evict,
   getJob,
@@ -9,6 +11,7 @@ import {
   provider,
   stubOf,
   ticketOf,
+  until,
 } from './harness.ts';
 import { readKept } from '../src/durable-objects/kept.ts';
 
@@ -55,5 +58,26 @@ describe('an object of an older version', () => {
     expect(await getJob(job.id)).toMatchObject({ status: 'complete', seq: 1000 });
     await evict(job.id);
     expect(await getJob(job.id)).toMatchObject({ status: 'complete', seq: 1000 });
+  });
+
+  it('that had ended tells D1 of its end, and leaves its log there', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const job = await createJob();
+    await ticketOf(job.id);
+    await call(`/api/jobs/${job.id}/cancel`, { method: 'POST' });
+    const row = () =>
+      env.DB.prepare('SELECT rev, status, log FROM export_jobs WHERE id = ?').bind(job.id).first();
+    await until(async () => (await row())?.['status'] === 'cancelled');
+    await asItWas(job.id);
+    await env.DB.prepare(
+      "UPDATE export_jobs SET rev = 2, status = 'pending', log = NULL WHERE id = ?",
+    )
+      .bind(job.id)
+      .run();
+    await runDurableObjectAlarm(stubOf(job.id));
+    await until(async () => (await row())?.['status'] === 'cancelled');
+    const told = await row();
+    expect(told?.['rev']).toBe(3);
+    expect(String(told?.['log'])).toContain('cancelled');
   });
 });

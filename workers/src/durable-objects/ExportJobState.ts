@@ -112,11 +112,11 @@ export class ExportJobState extends DurableObject {
   }
 
   /** Accepts the socket of the owner of an attempt. */
-  connectRenderer(attempt: number, epoch: number): Response | Answer<never> {
+  connectRenderer(request: Request, attempt: number, epoch: number): Response | Answer<never> {
     const files = this.files({ attempt }, epoch);
     const { job } = this.#store;
     if (!files.ok || !job) return files.ok ? { ok: false, code: 'job_finished' } : files;
-    const response = this.#renderers.accept({ attempt, epoch });
+    const response = this.#renderers.accept(request, { attempt, epoch });
     this.#renderers.remember(job);
     return response;
   }

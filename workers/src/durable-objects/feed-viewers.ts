@@ -7,7 +7,7 @@ import {
 } from '@export-jobs/protocol';
 import type { FeedMessage, JobMessage } from '@export-jobs/protocol';
 import * as v from 'valibot';
-import { sendQuietly } from './sockets.ts';
+import { sendQuietly, upgradeHeaders } from './sockets.ts';
 
 // Responsible for the sockets of one feed. What each wants is in its attachment, which outlives a sleep.
 
@@ -39,8 +39,7 @@ export class FeedViewers {
     if (!client || !socket) return null;
     this.#ctx.acceptWebSocket(socket);
     socket.serializeAttachment(wish);
-    const isAsked = request.headers.has('sec-websocket-protocol');
-    const headers = isAsked ? { 'sec-websocket-protocol': VIEWER_SUBPROTOCOL } : {};
+    const headers = upgradeHeaders(request, VIEWER_SUBPROTOCOL);
     return { socket, response: new Response(null, { status: 101, webSocket: client, headers }) };
   }
 

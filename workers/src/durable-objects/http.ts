@@ -3,6 +3,7 @@ import { isCallName, readCall } from '../lib/calls.ts';
 import type { Call } from '../lib/calls.ts';
 import { NotConfigured } from '../lib/env.ts';
 import { Refusal, json, refuse } from '../lib/respond.ts';
+import { cursorOf } from '../lib/sight.ts';
 import type { Answer, Renderer, StatusReply } from '../lib/types.ts';
 
 /** What the contract's HTTP face needs of the object. */
@@ -11,7 +12,7 @@ interface Face {
   status(): StatusReply;
   view(tenant: string | null): ExportJob | null;
   watch(request: Request, since: number | null): Response | null;
-  connectRenderer(attempt: number, epoch: number): Response | Answer<never>;
+  connectRenderer(request: Request, attempt: number, epoch: number): Response | Answer<never>;
 }
 
 /**
@@ -55,14 +56,18 @@ function watch(object: Face, request: Request): Response {
   const of = query.get('of');
   const job = object.view(of === '' ? null : of);
   if (of !== null && job === null) return refuse('job_not_found');
-  const since = Number(query.get('since') ?? Number.NaN);
-  const cursor = Number.isSafeInteger(since) && since >= 0 ? since : null;
-  return object.watch(request, cursor) ?? refuse('too_many_viewers');
+  return (
+    object.watch(request, cursorOf(query.get('since') ?? undefined)) ?? refuse('too_many_viewers')
+  );
 }
 
 function connect(object: Face, request: Request): Response {
   const query = new URL(request.url).searchParams;
-  const answer = object.connectRenderer(Number(query.get('attempt')), Number(query.get('epoch')));
+  const answer = object.connectRenderer(
+    request,
+    Number(query.get('attempt')),
+    Number(query.get('epoch')),
+  );
   if (answer instanceof Response) return answer;
   return answer.ok ? refuse('internal_error') : refuse(answer.code, answer.extra);
 }

@@ -155,6 +155,11 @@ export class JobEngine {
     this.#start([], effects);
   }
 
+  async #tellFeed(view: ExportJob): Promise<void> {
+    const until = await this.#feed.publish(view, this.#store.job);
+    if (until !== null) this.reportToFeed(until);
+  }
+
   #tellReport(job: JobIn<'running'>): void {
     const message = reportOf(job);
     this.#viewers.broadcast([message]);
@@ -180,8 +185,7 @@ export class JobEngine {
       settings: this.settings,
       lookAt: () => this.#store.lookAt(Date.now()),
       apply: (event) => this.apply(event),
-      publish: (view) => this.#feed.publish(view, job),
-      wanted: (until) => this.reportToFeed(until),
+      tellFeed: (view) => this.#ctx.waitUntil(this.#tellFeed(view)),
     };
   }
 }

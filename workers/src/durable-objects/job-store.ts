@@ -8,6 +8,7 @@ import { entryOf, unfold } from '../job/log.ts';
 import type { LogEntry } from '../job/log.ts';
 import type { Policy } from '../job/policy.ts';
 import { lookAt, nextWakeAt, purgeAt } from '../job/schedule.ts';
+import { logError } from '../lib/log.ts';
 import { ndjson } from '../lib/respond.ts';
 import type { OutboxItem } from '../outbox/drain.ts';
 import { readKept, writeKept } from './kept.ts';
@@ -255,8 +256,14 @@ export class JobStore {
     this.#armedAt = at;
   }
 
+  /** A log that cannot be read must not stop its job: the next entry then has the whole view. */
   get #lastLogged(): ExportJob | null {
-    return (this.#logged ??= unfold(this.#log).at(-1)?.view ?? null);
+    try {
+      return (this.#logged ??= unfold(this.#log).at(-1)?.view ?? null);
+    } catch (error) {
+      logError('log', { job: this.#job?.id, error: String(error) });
+      return null;
+    }
   }
 
   #load(): void {

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { Job } from '../job/job.ts';
+import { Job, isEnded } from '../job/job.ts';
 import { LogEntry } from '../job/log.ts';
 
 // What one object keeps on disk, as one value: a commit is one row, whatever it changes.
@@ -68,5 +68,29 @@ function readTables(sql: SqlStorage): Kept | null {
   });
   const usage = { requests: 0, messages: 0, rows: 0 };
   const outbox = v.parse(v.array(Row), owed);
-  return { v: 1, job: row.body, log, outbox, usage, shown: usage };
+  const { body: job } = row;
+  // Then the log of an ended job was to go to R2; now it goes to D1, with one more mirror.
+  const mirror = {
+    key: 'mirror',
+    version: 1,
+    due: job.updatedAt,
+    tries: 1,
+    running: false,
+    reason: null,
+  };
+  const isTold = !isEnded(job) || outbox.some(({ key }) => key === 'mirror');
+  return {
+    v: 1,
+    job: timed(job),
+    log,
+    outbox: isTold ? outbox : [...outbox, mirror],
+    usage,
+    shown: usage,
+  };
+}
+
+/** When its renderer took it was not kept then. */
+function timed(job: Job): Job {
+  if (job.state !== 'running' || job.claimedAt > 0) return job;
+  return { ...job, claimedAt: job.startedAt ?? job.updatedAt };
 }

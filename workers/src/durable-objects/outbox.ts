@@ -6,6 +6,8 @@ import type { OutboxRow } from './kept.ts';
 /** The effects that one object owes, in memory. Whoever changes them writes them down. */
 export class Outbox {
   #rows: readonly OutboxRow[] = [];
+  /** What is being carried out by this memory. What only the disk calls running, nobody works for. */
+  readonly #inFlight = new Set<string>();
 
   get rows(): readonly OutboxRow[] {
     return this.#rows;
@@ -16,20 +18,28 @@ export class Outbox {
   }
 
   /**
-   * Owes more. An effect that is owed already keeps its time, so that it never runs twice at once and an
-   * outage is not hammered; one that was given up on gets another chance. Returns the new ones.
+   * Owes more, and returns what is to be carried out now. An effect that is owed already keeps its time,
+   * so that it never runs twice at once and an outage is not hammered; one that was given up on gets
+   * another chance. One that an older memory has started is begun anew: it may well be done, and its
+   * confirmation lost.
    */
   add(effects: readonly Effect[], now: number): OutboxItem[] {
     const due = now + LEASE_MS;
-    const known = new Set(this.#rows.map(({ key }) => key));
-    const again = new Set<string>(effects);
-    const fresh = [...again].filter((key) => !known.has(key));
-    const older = this.#rows.map((row) =>
-      again.has(row.key) ? { ...row, version: row.version + 1, due: row.due ?? due } : row,
-    );
-    const born = { version: 1, due, tries: 0, running: true, reason: null };
-    this.#rows = [...older, ...fresh.map((key) => ({ key, ...born }))];
-    return fresh.map((key) => ({ key, version: 1, tries: 0, interrupted: false }));
+    const known = new Map(this.#rows.map((row) => [row.key, row]));
+    const started: OutboxItem[] = [];
+    for (const key of new Set<string>(effects)) {
+      const row = known.get(key);
+      const isOrphan = row?.running === true && !this.#inFlight.has(key);
+      const version = (row?.version ?? 0) + 1;
+      if (row && !isOrphan) known.set(key, { ...row, version, due: row.due ?? due });
+      else {
+        known.set(key, { key, version, due, tries: 0, running: true, reason: null });
+        started.push({ key, version, tries: 0, interrupted: isOrphan });
+        this.#inFlight.add(key);
+      }
+    }
+    this.#rows = [...known.values()];
+    return started;
   }
 
   /** The keys of what is due. */
@@ -41,6 +51,7 @@ export class Outbox {
   lease(now: number, until: number): OutboxItem[] {
     const isDue = ({ due }: OutboxRow) => due !== null && due <= now;
     const taken = this.#rows.filter(isDue);
+    for (const { key } of taken) this.#inFlight.add(key);
     this.#rows = this.#rows.map((row) =>
       isDue(row) ? { ...row, due: until, running: true } : row,
     );
@@ -53,6 +64,7 @@ export class Outbox {
   }
 
   confirm(key: string, version: number, now: number): void {
+    this.#inFlight.delete(key);
     this.#rows = this.#rows
       .filter((row) => row.key !== key || row.version !== version)
       .map((row) => (row.key === key ? { ...row, due: now, tries: 0, running: false } : row));
@@ -60,6 +72,7 @@ export class Outbox {
 
   /** Has an effect tried again at `due`, or given up on. */
   defer(key: string, due: number | null, reason: string): void {
+    this.#inFlight.delete(key);
     this.#rows = this.#rows.map((row) =>
       row.key === key
         ? { ...row, due, reason, running: false, tries: row.tries + (due === null ? 0 : 1) }
@@ -98,7 +111,7 @@ export class Outbox {
 
   /** The same, when a fresh effect may be guarded by an alarm that comes this much later, ms. */
   guardedUntil(slackMs: number): number | null {
-    const isFresh = ({ tries, running }: OutboxRow) => tries === 0 && running;
+    const isFresh = ({ key, tries }: OutboxRow) => tries === 0 && this.#inFlight.has(key);
     return earliest(
       this.#rows.map((row) => (row.due !== null && isFresh(row) ? row.due + slackMs : row.due)),
     );

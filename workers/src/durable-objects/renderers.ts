@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { Hint, hintOf } from '../job/job.ts';
 import type { Job } from '../job/job.ts';
 import type { Answer } from '../lib/types.ts';
-import { closeBack, sendQuietly } from './sockets.ts';
+import { closeBack, sendQuietly, upgradeHeaders } from './sockets.ts';
 
 // Responsible for the sockets of the renderers of one object. Each remembers whose it is and, because
 // attachments outlive the object's sleep, what was reported on it: that costs nothing to keep.
@@ -40,7 +40,7 @@ export class Renderers {
   }
 
   /** Accepts the socket of an owner; an older one of the same owner is closed. */
-  accept({ attempt, epoch }: Owner): Response {
+  accept(request: Request, { attempt, epoch }: Owner): Response {
     this.#remembered = { at: 0, stage: '' };
     const owner = { attempt, epoch };
     const older = this.#of(owner);
@@ -49,7 +49,7 @@ export class Renderers {
     this.#ctx.acceptWebSocket(socket, [TAG]);
     socket.serializeAttachment({ role: TAG, ...owner, hint: null });
     if (older) this.drop(older, 1000, 'another socket was opened');
-    const headers = { 'sec-websocket-protocol': RENDERER_SUBPROTOCOL };
+    const headers = upgradeHeaders(request, RENDERER_SUBPROTOCOL);
     return new Response(null, { status: 101, webSocket: client, headers });
   }
 

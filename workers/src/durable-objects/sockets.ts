@@ -27,3 +27,10 @@ export function parseJson(text: string): unknown {
     return undefined;
   }
 }
+
+/** The headers of an upgrade: a subprotocol may be named only if it was offered (RFC 6455, 4.1). */
+export function upgradeHeaders(request: Request, protocol: string): Record<string, string> {
+  const offered = request.headers.get('sec-websocket-protocol')?.split(',') ?? [];
+  const isOffered = offered.some((one) => one.trim() === protocol);
+  return isOffered ? { 'sec-websocket-protocol': protocol } : {};
+}

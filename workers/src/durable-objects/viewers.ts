@@ -8,7 +8,7 @@ import {
 } from '@export-jobs/protocol';
 import type { JobMessage } from '@export-jobs/protocol';
 import * as v from 'valibot';
-import { parseJson, sendQuietly } from './sockets.ts';
+import { parseJson, sendQuietly, upgradeHeaders } from './sockets.ts';
 
 // Responsible for the sockets of one object. Everything lives in the platform's own list of sockets
 // and in their attachments, because memory is lost whenever the object hibernates.
@@ -58,14 +58,8 @@ export class Viewers {
     if (!client || !socket) return null;
     this.#ctx.acceptWebSocket(socket, [TAG]);
     socket.serializeAttachment({ role: TAG, tokens: BURST, at: now } satisfies Attachment);
-    const offered = request.headers.get('sec-websocket-protocol')?.split(',') ?? [];
-    const known = offered.some((protocol) => protocol.trim() === VIEWER_SUBPROTOCOL);
-    const headers = known ? { 'sec-websocket-protocol': VIEWER_SUBPROTOCOL } : undefined;
-    const response = new Response(null, {
-      status: 101,
-      webSocket: client,
-      ...(headers && { headers }),
-    });
+    const headers = upgradeHeaders(request, VIEWER_SUBPROTOCOL);
+    const response = new Response(null, { status: 101, webSocket: client, headers });
     return { socket, response };
   }
 

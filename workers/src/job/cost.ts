@@ -40,11 +40,9 @@ export interface Usage {
 
 /** Dollars a second of some hardware. */
 export function gpuPrice(hardware: string, { gpu_prices }: Policy): number {
-  return (
-    gpu_prices[hardware] ??
-    (Object.hasOwn(GPU_PRICES, hardware) ? GPU_PRICES[hardware] : gpu_prices['*']) ??
-    UNKNOWN_PRICE
-  );
+  if (Object.hasOwn(gpu_prices, hardware)) return gpu_prices[hardware] ?? UNKNOWN_PRICE;
+  if (Object.hasOwn(GPU_PRICES, hardware)) return GPU_PRICES[hardware] ?? UNKNOWN_PRICE;
+  return gpu_prices['*'] ?? UNKNOWN_PRICE;
 }
 
 /** How long renderers had this job, by hardware, ms; the present one as far as it was heard. */

@@ -228,9 +228,13 @@ describe('reports that were lost with the memory', () => {
   });
 
   it('do not make a renderer that moves look stalled', () => {
-    const stale = { ...jobIn('running'), leaseUntil: T0 + 1e9 };
+    const bound = { leaseUntil: T0 + 1e9 };
+    const stale = { ...jobIn('running'), ...bound };
     const found = transition(stale, { type: 'tick' }, forgot(policy.stall_ms * 2));
     const doubtful = found.kind === 'noted' ? found.job : stale;
+    // Not even when a late copy of its first report ends the doubt, which moves nothing.
+    const echoed = run(doubtful, [report(0, 1)], policy.stall_ms * 2 + 5);
+    expect(outcome({ ...echoed, ...bound }, { type: 'tick' }, policy.stall_ms * 3 - 1)).toBe('=');
     expect(outcome(doubtful, { type: 'tick' }, policy.stall_ms * 3 - 1)).toMatch(/^\+/);
     const over = transition(doubtful, { type: 'tick' }, at(policy.stall_ms * 3));
     expect(changedJob(over)).toMatchObject({ lastFailure: { code: 'encoder_stalled' } });

@@ -123,17 +123,22 @@ function timeOut(job: LiveJob, given: Given): Change {
   return job.state === 'running' ? lookFirst(job, cause, given) : fail(job, cause, given.now);
 }
 
-function onRunningTick(job: JobIn<'running'>, given: Given): Decision {
-  const { now, policy } = given;
-  if (given.forgot && job.request && job.quietSince === null) {
-    const askAt = now + policy.lease_ms / 2;
-    return noted({ ...job, quietSince: now, askAt }, { isKept: true });
-  }
+function onRunningTick(was: JobIn<'running'>, given: Given): Decision {
+  const { now } = given;
+  const job = given.forgot ? doubted(was, given) : was;
   const over = overdue(job, given);
   if (over === 'spend_cap_reached') return lookFirst(job, failure(over), given);
   if (over) return loseSilently(job, over, given);
+  if (job !== was) return noted(job, { isKept: true });
   if (job.askAt === null || now < job.askAt) return unchanged(job);
   return ask({ ...job, askAt: null }, given);
+}
+
+/** The job when reports may have been forgotten, and with them when it last moved, and from stage to stage. */
+function doubted(job: JobIn<'running'>, { now, policy }: Given): JobIn<'running'> {
+  if (job.request === null || job.quietSince !== null) return job;
+  const askAt = now + policy.lease_ms / 2;
+  return { ...job, quietSince: now, movedAt: now, stageAt: now, askAt };
 }
 
 /** A renderer whose socket is gone may come back, or be dead: the provider may know. */

@@ -95,8 +95,8 @@ function onProgress(job: Job, event: EventOf<'progress'>, given: Given): Decisio
 }
 
 /** A report is only a hint, unless it ends a doubt: then it must outlive the memory. */
-function hint(next: JobIn<'running'>, was: JobIn<'running'>, { now, forgot }: Given): Decision {
-  const isKept = forgot || was.quietSince !== null;
+function hint(next: JobIn<'running'>, was: JobIn<'running'>, { now }: Given): Decision {
+  const isKept = was.quietSince !== null;
   return noted({ ...next, updatedAt: now, quietSince: null }, { isKept, isNews: true });
 }
 

@@ -74,12 +74,7 @@ export function askDelay(n: number, { ask_ms, ask_cap_ms }: Policy): number {
 
 /** From when on a renderer that has said nothing more is suspicious, epoch ms. */
 export function silentAt(job: JobIn<'running'>, policy: Policy): number {
-  return lastKnownAt(job, job.heartbeatAt) + policy.lease_ms / 2;
-}
-
-/** A moment of the running attempt, or the one since which it is not known whether there was a later one. */
-function lastKnownAt({ quietSince }: JobIn<'running'>, at: number): number {
-  return Math.max(at, quietSince ?? 0);
+  return Math.max(job.heartbeatAt, job.quietSince ?? 0) + policy.lease_ms / 2;
 }
 
 /**
@@ -93,8 +88,8 @@ export function runningDeadlines(job: JobIn<'running'>, policy: Policy) {
   return {
     leaseUntil: Math.max(job.leaseUntil, quietSince === null ? 0 : quietSince + policy.lease_ms),
     attemptBy,
-    stageBy: bounded ? lastKnownAt(job, job.stageAt) + policy.stage_ms : attemptBy,
-    stallBy: job.request ? lastKnownAt(job, job.movedAt) + policy.stall_ms : attemptBy,
+    stageBy: bounded ? job.stageAt + policy.stage_ms : attemptBy,
+    stallBy: job.request ? job.movedAt + policy.stall_ms : attemptBy,
     spendBy: spendBy(job, policy),
   };
 }

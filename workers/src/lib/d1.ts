@@ -10,6 +10,9 @@ import { Refusal } from './respond.ts';
 
 // Every statement that reads D1 or records an intent. What a job became is written by its outbox.
 
+/** D1's own clock, epoch ms. */
+export const NOW = `CAST(unixepoch('subsec') * 1000 AS INTEGER)`;
+
 const View = v.pipe(v.string(), v.parseJson(), ExportJob);
 const PageRow = v.object({
   id: v.string(),
@@ -61,8 +64,8 @@ export async function insertIntent(db: D1Database, intent: Intent, lifeMs: numbe
   const insert = db
     .prepare(
       `INSERT INTO export_jobs (id, tenant, rev, status, progress, created_at, updated_at,
-         deadline_at, look_at, request_hash, request, view)
-       VALUES (?, ?, 0, 'pending', 0, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+         deadline_at, look_at, request_hash, request, view, written_at)
+       VALUES (?, ?, 0, 'pending', 0, ?, ?, ?, ?, ?, ?, ?, ${NOW}) ON CONFLICT (id) DO NOTHING`,
     )
     .bind(
       id,
@@ -81,10 +84,10 @@ export async function insertIntent(db: D1Database, intent: Intent, lifeMs: numbe
     .prepare(
       `INSERT INTO export_job_tags (tenant, tag, created_at, id)
        SELECT j.tenant, t.value, j.created_at, j.id FROM export_jobs j, json_each(?) t
-       WHERE j.id = ?
+       WHERE j.id = ? AND j.request_hash = ?
        ON CONFLICT DO NOTHING`,
     )
-    .bind(JSON.stringify(tags), id);
+    .bind(JSON.stringify(tags), id, requestHash);
   await reachable<unknown>(tags.length === 0 ? insert.run() : db.batch([insert, label]));
 }
 
@@ -167,8 +170,8 @@ export async function listPage(
 const FEED_LIMIT = 500;
 
 /**
- * Jobs of a tenant that changed at `since` or later, or of which that may still happen; oldest first. A
- * job lives `lifeMs` at most, so older ones cannot have changed.
+ * Jobs of a tenant of which D1 has heard since `since`, or of which it still will; oldest first, the newest
+ * 500. A job lives `lifeMs` at most, so of older ones it cannot have.
  */
 export async function changedSince(
   db: D1Database,
@@ -178,7 +181,7 @@ export async function changedSince(
   const { results } = await db
     .prepare(
       `SELECT id, created_at, view FROM export_jobs
-       WHERE tenant = ?1 AND created_at > ?2 AND (updated_at >= ?3 OR completed_at IS NULL)
+       WHERE tenant = ?1 AND created_at > ?2 AND (written_at >= ?3 OR completed_at IS NULL)
        ORDER BY created_at DESC, id DESC LIMIT ?4`,
     )
     .bind(tenant, since - 2 * lifeMs, since, FEED_LIMIT)

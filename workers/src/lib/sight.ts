@@ -37,7 +37,7 @@ export function cursorOf(since: string | undefined): number | null {
 /** What D1 has of a job without an object: its end, an intention, or nothing. */
 export type LastSight =
   | { kind: 'over'; job: ExportJob; messages: JobMessage[] }
-  | { kind: 'intended' }
+  | { kind: 'intended'; job: ExportJob }
   | { kind: 'unknown' };
 
 /** What is left of a job whose object does not know it: the same messages as the object would send. */
@@ -45,7 +45,7 @@ export async function lastSight(env: Env, settings: Settings, asked: Asked): Pro
   const { id, tenant, since } = asked;
   const archived = await archivedJob(env.DB, id, tenant);
   if (!archived) return { kind: 'unknown' };
-  if (!isTerminal(archived.status)) return { kind: 'intended' };
+  if (!isTerminal(archived.status)) return { kind: 'intended', job: archived };
   const job = relink(archived, settings);
   const cursor = cursorOf(since);
   const lines = cursor === null ? null : await archivedEvents(env.DB, id, tenant);

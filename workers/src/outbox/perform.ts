@@ -25,9 +25,8 @@ export interface EffectContext {
   /** When the sweeper is to look at the job, epoch ms. */
   lookAt(): number | null;
   apply(event: JobEvent): unknown;
-  /** Tells the owner's feed of a change; resolves with until when reports are wanted there, epoch ms. */
-  publish(view: ExportJob): Promise<number>;
-  wanted(until: number): void;
+  /** Tells the owner's feed of a change that D1 has. */
+  tellFeed(view: ExportJob): void;
 }
 
 /**
@@ -73,8 +72,7 @@ async function mirror(job: Job, view: ExportJob, context: EffectContext): Promis
   const lookAt = context.lookAt();
   usage.rows += await within(() => mirrorToD1(db, { job, view, log, lookAt }));
   // After D1: whoever comes to the feed reads there what was told before.
-  const wantedUntil = await within(() => context.publish(view));
-  return () => context.wanted(wantedUntil);
+  return () => context.tellFeed(view);
 }
 
 async function dispatchAttempt(

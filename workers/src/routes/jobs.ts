@@ -82,10 +82,16 @@ export async function showJob(c: Ctx): Promise<Response> {
   const tenant = viewerOf(c.req.raw, settings, id);
   const job = (await objectOf(c.env, id).view(tenant)) ?? (await archivedJob(c.env.DB, id, tenant));
   if (!job) throw new Refusal('job_not_found');
-  const etag = `"${job.seq}"`;
-  if (c.req.header('if-none-match') === etag)
-    return new Response(null, { status: 304, headers: { etag } });
+  const etag = etagOf(job);
+  // The link of a finished file expires, so that answer is always given anew.
+  const isKnown = c.req.header('if-none-match') === etag && job.status !== 'complete';
+  if (isKnown) return new Response(null, { status: 304, headers: { etag } });
   return json({ job: relink(job, settings) }, 200, { etag });
+}
+
+/** The number of what is told; while it is processed also when, for reports may share a number. */
+function etagOf({ seq, status, updated_at }: ExportJob): string {
+  return status === 'processing' ? `W/"${seq}.${updated_at}"` : `"${seq}"`;
 }
 
 /** `GET /api/jobs?status=&tag=&limit=&cursor=`: newest first. */

@@ -2,6 +2,7 @@ import { VIEWER_SUBPROTOCOL } from '@export-jobs/protocol';
 import { attemptOf, checkJobId, checkOrigin, viewerOf } from '../lib/auth.ts';
 import { settingsOf } from '../lib/env.ts';
 import type { Settings } from '../lib/env.ts';
+import { upgradeHeaders } from '../durable-objects/sockets.ts';
 import { forwardToObject, lastSight } from '../lib/sight.ts';
 import type { LastSight } from '../lib/sight.ts';
 import { Refusal } from '../lib/respond.ts';
@@ -58,7 +59,6 @@ function tellTheEnd(
   server.accept();
   for (const message of messages) server.send(JSON.stringify(message));
   server.close(1000, 'the job has ended');
-  const asked = request.headers.has('sec-websocket-protocol');
-  const headers = asked ? { 'sec-websocket-protocol': VIEWER_SUBPROTOCOL } : {};
+  const headers = upgradeHeaders(request, VIEWER_SUBPROTOCOL);
   return new Response(null, { status: 101, webSocket: client, headers });
 }

@@ -47,14 +47,18 @@ export async function pollJob(c: Ctx): Promise<Response | null> {
   const asked = parseOr('invalid_query', PollQuery, c.req.query());
   const sight = await lookAt(c, `${asked.since}`);
   if (sight.kind === 'over') return polled(sight.job, sight.messages.filter(isAfter(asked.since)));
-  const isBehind = sight.job !== null && sight.job.seq > asked.since;
-  if (sight.job && !isBehind && asked.wait === 0) return polled(sight.job, []);
-  // What was missed is said at once, so waiting for that is no waiting.
-  const waitMs = isBehind ? GREETING_MS : asked.wait * 1000;
+  const waitMs = waitFor(sight.job, asked);
+  if (sight.job && waitMs === 0) return polled(sight.job, []);
   const heard = await hearFrom(await sight.dial(), asked.since, waitMs);
   const job = heard.findLast((message) => 'job' in message)?.job ?? sight.job;
   if (!job) throw new Refusal('job_not_found');
   return polled(job, heard.filter(isAfter(asked.since)));
+}
+
+/** How long to listen, ms. What was missed is said at once, so waiting for that is no waiting. */
+function waitFor(job: ExportJob | null, { since, wait }: PollQuery): number {
+  if (job && job.seq > since) return GREETING_MS;
+  return job && isTerminal(job.status) ? 0 : wait * 1000;
 }
 
 type Sight =
@@ -74,7 +78,7 @@ async function lookAt(c: Ctx, since: string | undefined): Promise<Sight> {
   if (last.kind === 'over') return last;
   // As by socket: one that is intended will be made, and in development a viewer may come first.
   if (last.kind === 'unknown' && settings.DEVELOPMENT !== '1') throw new Refusal('job_not_found');
-  return { kind: 'live', job: null, dial };
+  return { kind: 'live', job: last.kind === 'intended' ? last.job : null, dial };
 }
 
 /** A socket of the Worker's own; who may see was asked before. */
@@ -105,6 +109,7 @@ function hearFrom(socket: WebSocket, since: number, waitMs: number): Promise<Job
       if (isAfter(since)(message.output)) greeted ??= setTimeout(end, GATHER_MS);
     });
     socket.addEventListener('close', end);
+    socket.addEventListener('error', end);
     socket.accept();
   });
 }
@@ -126,7 +131,10 @@ function streamFrom(socket: WebSocket): Response {
   const write = (text: string) => {
     if (isOver) return;
     behind += 1;
-    if (behind > MAX_BEHIND) return leave();
+    if (behind > MAX_BEHIND) {
+      writer.abort('too slow').catch(() => undefined);
+      return leave();
+    }
     writer.write(encoder.encode(text)).then(() => (behind -= 1), leave);
   };
   const beat = setInterval(() => write(': \n\n'), BEAT_MS);
@@ -137,6 +145,7 @@ function streamFrom(socket: WebSocket): Response {
     if (isEnd(heard.output)) leave();
   });
   socket.addEventListener('close', leave);
+  socket.addEventListener('error', leave);
   socket.accept();
   write('retry: 1000\n\n');
   return eventStream(readable);

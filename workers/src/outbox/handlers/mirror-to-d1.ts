@@ -3,6 +3,7 @@ import { changeSeq } from '../../job/attempt.ts';
 import { isEnded } from '../../job/job.ts';
 import type { Job } from '../../job/job.ts';
 import type { LogEntry } from '../../job/log.ts';
+import { NOW } from '../../lib/d1.ts';
 
 interface Mirrored {
   readonly job: Job;
@@ -29,20 +30,22 @@ export async function mirrorToD1(
     .prepare(
       `INSERT INTO export_jobs (id, tenant, rev, status, progress, error, retry_count,
          output_video_key, created_at, updated_at, started_at, completed_at, deadline_at,
-         look_at, request_hash, request, cost_usd, log, view)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)
+         look_at, request_hash, request, cost_usd, log, view, written_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ${NOW})
        ON CONFLICT (id) DO UPDATE SET rev = excluded.rev, status = excluded.status,
          progress = excluded.progress, error = excluded.error, retry_count = excluded.retry_count,
          output_video_key = excluded.output_video_key, updated_at = excluded.updated_at,
          started_at = excluded.started_at, ${atTheEnd} request = NULL,
-         cost_usd = excluded.cost_usd, view = excluded.view
-       WHERE excluded.rev > export_jobs.rev AND export_jobs.tenant = excluded.tenant`,
+         cost_usd = excluded.cost_usd, view = excluded.view, written_at = excluded.written_at
+       WHERE (excluded.rev > export_jobs.rev OR
+           (excluded.rev = export_jobs.rev AND excluded.log IS NOT NULL AND export_jobs.log IS NULL))
+         AND export_jobs.tenant = excluded.tenant`,
     )
     .bind(
       job.id,
       job.tenant,
       // A repeat writes nothing, though there were reports since.
-      changeSeq(job.seq),
+      ended ? job.seq : changeSeq(job.seq),
       view.status,
       view.progress,
       view.status === 'error' ? view.error : null,
