@@ -11,6 +11,7 @@ const BENCHES = {
   'dead-time': ['dead-time.ts'],
   overhead: ['overhead', 'run.ts'],
   startup: ['startup', 'run.ts'],
+  eta: ['eta', 'run.ts'],
   load: ['load', 'run.ts'],
 } as const;
 const known = Object.entries(BENCHES);

@@ -1,6 +1,6 @@
 // Responsible for how progress looks: a line that is drawn over, or plain lines. Pure.
 import type { ExportJob } from '@export-jobs/client';
-import { stageOf } from './describe.ts';
+import { overallOf, stageOf } from './describe.ts';
 import { formatDuration, type Paint } from './text.ts';
 
 /** What there is to show. */
@@ -21,8 +21,9 @@ const MIN_CELLS = 8;
 
 export function viewOf(job: ExportJob, isLost: boolean): View {
   const isRunning = job.status === 'processing';
+  const percent = overallOf(job);
   return {
-    percent: job.status === 'pending' && job.progress === 0 ? null : job.progress,
+    percent: job.status === 'pending' && percent === 0 ? null : percent,
     stage: job.attempt > 1 ? `${stageOf(job)} (attempt ${job.attempt})` : stageOf(job),
     speed: isRunning ? job.speed : null,
     leftMs: isRunning ? job.eta_ms : null,

@@ -16,6 +16,9 @@ export function stageOf(job: ExportJob): string {
   return WAITING[job.waiting_for];
 }
 
+/** Percent of the whole job: a new attempt takes nothing back. */
+export const overallOf = (job: ExportJob): number => job.overall_progress ?? job.progress;
+
 const COLOUR_OF = {
   pending: 'dim',
   processing: 'bold',
@@ -29,7 +32,7 @@ export function rowOf(job: ExportJob, paint: Paint): string {
   return [
     job.id,
     paint(COLOUR_OF[job.status], job.status.padEnd(10)),
-    `${String(Math.floor(job.progress)).padStart(3)} %`,
+    `${String(Math.floor(overallOf(job))).padStart(3)} %`,
     formatTime(job.created_at),
     clean(job.filename ?? '-'),
     ...(job.tags.length > 0 ? [paint('dim', clean(job.tags.join(',')))] : []),
@@ -64,7 +67,7 @@ function statusRows(job: ExportJob): [label: string, text: string | null | undef
       ];
     case 'processing':
       return [
-        ['now', `${Math.floor(job.progress)} % ${stageOf(job)}`],
+        ['now', `${Math.floor(overallOf(job))} % ${stageOf(job)}`],
         ['left', job.eta_ms === null ? null : formatDuration(job.eta_ms)],
       ];
     case 'complete': {

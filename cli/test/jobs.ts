@@ -3,6 +3,7 @@ import type { ExportJob } from '@export-jobs/client';
 const base = {
   id: 'job_1',
   progress: 0,
+  overall_progress: null,
   attempt: 1,
   max_attempts: 3,
   retry_count: 0,
@@ -41,6 +42,7 @@ export const processing = (part: Partial<Of<'processing'>> = {}): Of<'processing
   fps: null,
   speed: null,
   eta_ms: null,
+  eta_p90_ms: null,
   ...part,
 });
 

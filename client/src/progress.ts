@@ -7,13 +7,15 @@ import {
   type ReactNode,
 } from 'react';
 import { nextEta, type Eta } from './eta.ts';
+import { isEnded } from './guards.ts';
 
 /** What there is to show of a job. */
 export interface ProgressShown {
   /** 0–100, a whole number that never rounds up to the end; null when nothing is known. */
   percent: number | null;
-  /** Smoothed; null when nothing is known. */
+  /** Time left, smoothed: as likely less as more, and with nine chances in ten less; null when not known. */
   etaMs: number | null;
+  etaP90Ms: number | null;
   status: ExportJob['status'] | null;
 }
 
@@ -33,9 +35,8 @@ export interface ExportProgressProps extends Omit<ComponentPropsWithoutRef<'div'
  */
 export function ExportProgress(props: ExportProgressProps): ReactElement {
   const { job, label = 'Export', valueText = wordsOf, children = textOf, ...rest } = props;
-  const eta = useEta(job);
-  const percent = percentOf(job);
-  const shown = { percent, etaMs: eta?.ms ?? null, status: job?.status ?? null };
+  const shown = shownOf(job, useEta(job));
+  const { percent } = shown;
   return createElement(
     'div',
     {
@@ -54,6 +55,11 @@ export function ExportProgress(props: ExportProgressProps): ReactElement {
   );
 }
 
+function shownOf(job: ExportJob | null, eta: Eta | null): ProgressShown {
+  const { ms: etaMs = null, p90Ms: etaP90Ms = null } = eta ?? {};
+  return { percent: percentOf(job), etaMs, etaP90Ms, status: job?.status ?? null };
+}
+
 /** Each job that is shown counts once, however often React renders it. */
 function useEta(job: ExportJob | null): Eta | null {
   const [eta, setEta] = useState<Eta | null>(() => nextEta(null, job));
@@ -62,20 +68,35 @@ function useEta(job: ExportJob | null): Eta | null {
   return next;
 }
 
+/** Of the whole job; 100 is not shown before the end, whatever a renderer says. */
 function percentOf(job: ExportJob | null): number | null {
-  if (job === null || job.status === 'pending') return null;
-  return job.status === 'processing' && job.progress === 0 ? null : Math.floor(job.progress);
+  if (job === null) return null;
+  const percent = job.overall_progress ?? job.progress;
+  if (isEnded(job)) return Math.floor(percent);
+  return percent === 0 ? null : Math.min(99, Math.floor(percent));
 }
 
 const textOf = ({ percent }: ProgressShown): string => (percent === null ? '' : `${percent} %`);
 
-function wordsOf({ percent, etaMs, status }: ProgressShown): string {
+function wordsOf({ percent, etaMs, etaP90Ms, status }: ProgressShown): string {
   if (status === 'complete') return 'done';
   if (status === 'error') return 'failed';
   if (status === 'cancelled') return 'cancelled';
   if (percent === null) return status === 'processing' ? 'starting' : 'waiting';
   if (etaMs === null) return `${percent} percent`;
-  const minutes = Math.round(etaMs / 60_000);
-  if (minutes < 1) return `${percent} percent, less than a minute left`;
-  return `${percent} percent, about ${minutes} ${minutes === 1 ? 'minute' : 'minutes'} left`;
+  return `${percent} percent, ${leftOf(etaMs, etaP90Ms ?? etaMs)}`;
+}
+
+/** How much later the later estimate may be and still be left out, as a ratio. */
+const CLOSE = 1.5;
+
+/** "about 2 minutes left", or "2 to 5 minutes left" when nobody could say it closer. */
+function leftOf(etaMs: number, p90Ms: number): string {
+  const [minutes, late] = [Math.round(etaMs / 60_000), Math.round(p90Ms / 60_000)];
+  const words = (n: number) => (n === 1 ? 'minute' : 'minutes');
+  if (late <= CLOSE * minutes || late === minutes) {
+    return minutes < 1 ? 'less than a minute left' : `about ${minutes} ${words(minutes)} left`;
+  }
+  if (minutes < 1) return `at most about ${late} ${words(late)} left`;
+  return `${minutes} to ${late} minutes left`;
 }

@@ -3,6 +3,7 @@ import type { Report } from '../src/advance.ts';
 
 const base = {
   id: 'job-1',
+  overall_progress: null,
   max_attempts: 3,
   filename: 'clip.mp4',
   input_size: 1000,
@@ -31,6 +32,7 @@ export function running(seq: number, progress: number, attempt = 1): ExportJob {
     fps: null,
     speed: null,
     eta_ms: null,
+    eta_p90_ms: null,
     last_failure: null,
   };
 }
@@ -92,9 +94,10 @@ export function cancelled(seq: number): ExportJob {
 /** The message that tells of a report which led to this job. */
 export function reportOf(job: ExportJob): Report {
   if (job.status !== 'processing') throw new Error(`the job is ${job.status}`);
-  const { id: job_id, seq, progress, attempt, stage, fps, speed, eta_ms, updated_at } = job;
-  const said = { job_id, seq, progress, attempt, stage, fps, speed, eta_ms, updated_at };
-  return { type: 'progress', ...said };
+  const { id: job_id, seq, progress, overall_progress, attempt, stage, fps, speed } = job;
+  const { eta_ms, eta_p90_ms, updated_at } = job;
+  const said = { job_id, seq, progress, overall_progress, attempt, stage, fps, speed };
+  return { type: 'progress', ...said, eta_ms, eta_p90_ms, updated_at };
 }
 
 /** The message that carries a job. */

@@ -71,7 +71,10 @@ export const ProgressBody = v.object({
   stage: v.optional(v.picklist(STAGES)),
   fps: v.optional(Hint),
   speed: v.optional(Hint),
+  /** Time left by its own reckoning, ms. */
   eta_ms: v.optional(Hint),
+  /** The work that it has planned, once it has: frames × width × height of the output, in millions. */
+  megapixels: v.optional(Hint),
 });
 export type ProgressBody = v.InferOutput<typeof ProgressBody>;
 

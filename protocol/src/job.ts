@@ -66,8 +66,13 @@ export const Tag = v.pipe(v.string(), v.regex(/^[\w.:-]{1,64}$/));
 
 const base = {
   id: v.string(),
-  /** Percent of the whole job. Never falls within an attempt; 100 only when complete. */
+  /** Percent of the attempt. Never falls within an attempt; 100 only when complete. */
   progress: Percent,
+  /**
+   * Percent for a bar: goes on where the attempt before ended, so that it never falls in the life of a job.
+   * 100 only when complete.
+   */
+  overall_progress: v.optional(v.nullable(Percent), null),
   /** The current or, while waiting for a retry, the next attempt; starts at 1. */
   attempt: v.pipe(v.number(), v.integer(), v.minValue(1)),
   /** How many attempts there can be. Grows by one for each attempt that the platform lost. */
@@ -119,8 +124,12 @@ export const ExportJob = v.variant('status', [
     /** Encoded frames a second, and how many times faster than playing that is. */
     fps: v.nullable(Positive),
     speed: v.nullable(Positive),
-    /** The renderer's estimate of the time left, ms; null while it does not know. */
+    /**
+     * Time left as of `updated_at`, ms: half of such exports end within the one, nine of ten within the other.
+     * From what the renderer says and what others like it took; null while nothing is known.
+     */
     eta_ms: v.nullable(Positive),
+    eta_p90_ms: v.optional(v.nullable(Positive), null),
   }),
   v.object({
     ...base,

@@ -8,5 +8,6 @@
  * - 2: `wait_reason` of a pending job.
  * - 3: the renderer's socket; `cost`, `tags` and `max_dollars` of a job; `progress` messages carry what a
  *   report can change instead of the whole job, and `seq` tells the percent that was seen.
+ * - 4: `overall_progress` and `eta_p90_ms` of a job; `megapixels` of a renderer's report.
  */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;

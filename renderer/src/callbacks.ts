@@ -32,7 +32,7 @@ export class LeaseLost extends Error {
 
 /** What a viewer is told; the newest one is sent, older ones that had no turn are dropped. */
 export type Report = Required<Pick<ProgressBody, 'progress' | 'stage'>> &
-  Pick<ProgressBody, 'message' | 'fps' | 'speed' | 'eta_ms'>;
+  Pick<ProgressBody, 'message' | 'fps' | 'speed' | 'eta_ms' | 'megapixels'>;
 
 /**
  * Claims the job of a ticket.

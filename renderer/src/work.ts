@@ -94,6 +94,7 @@ async function render(work: Work, progress: WorkProgress, probe: Probe) {
       startedAt = Date.now();
       const { encoder, frames, width, height } = plan;
       progress.expect('rendering', guessOf(plan, probe) * (slowness.get(encoder) ?? 1));
+      progress.planned((frames * width * height) / 1e6);
       log('info', 'rendering', { encoder, frames, width, height });
     },
     onProgress: (seen) => progress.encoded(seen, Date.now() - startedAt),
@@ -138,6 +139,7 @@ function retries({ timing: { retryMs } }: Work): { retryMs?: number } {
 class WorkProgress {
   readonly #report: Work['report'];
   readonly #meter: ProgressMeter;
+  #megapixels: number | undefined;
 
   constructor({ claimed, report }: Work) {
     const { size } = claimed.source;
@@ -157,6 +159,12 @@ class WorkProgress {
     this.#meter.expect(stage, seconds);
   }
 
+  /** Says how much there is to make, so that it can be compared with other exports. */
+  planned(megapixels: number): void {
+    this.#megapixels = megapixels;
+    this.move('rendering', 0);
+  }
+
   move(
     stage: WorkStage & Stage,
     fraction: number,
@@ -166,7 +174,13 @@ class WorkProgress {
     this.#meter.advance(stage, fraction, now);
     const eta = this.#meter.eta(now);
     const progress = Math.floor(this.#meter.percent * 10) / 10;
-    this.#report({ stage, progress, ...speeds, ...(eta === undefined ? {} : { eta_ms: eta }) });
+    this.#report({
+      stage,
+      progress,
+      ...speeds,
+      ...(eta === undefined ? {} : { eta_ms: eta }),
+      ...(this.#megapixels === undefined ? {} : { megapixels: this.#megapixels }),
+    });
   }
 
   encoded(seen: EncodeProgress & { readonly done: number }, elapsedMs: number): void {

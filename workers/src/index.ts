@@ -1,5 +1,6 @@
 import { settingsOf } from './lib/env.ts';
 import type { Env } from './lib/env.ts';
+import { measureHourly } from './lib/speeds.ts';
 import { app } from './routes/app.ts';
 import { sweep } from './sweep.ts';
 
@@ -10,6 +11,7 @@ export default {
   fetch: app.fetch,
   async scheduled(_controller, env) {
     settingsOf(env);
-    await sweep(env, Date.now());
+    const now = Date.now();
+    await Promise.all([sweep(env, now), measureHourly(env.DB, now)]);
   },
 } satisfies ExportedHandler<Env>;

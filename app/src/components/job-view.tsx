@@ -1,9 +1,8 @@
 import { ExportApiError, type ExportJob } from '@export-jobs/client';
 import { useExportJob } from '@export-jobs/client/react';
-import { useEffect } from 'react';
 import { byHand, optionsLine } from '../lib/describe.ts';
 import { useMemory } from '../lib/memory.ts';
-import { announcement } from '../lib/stages.ts';
+import { announcement, shownPercent } from '../lib/stages.ts';
 import { stripOfJob } from '../lib/strip.ts';
 import { useTab } from '../lib/tab.ts';
 import type { Bench } from '../lib/use-bench.ts';
@@ -11,13 +10,10 @@ import { EndedMonitor, EndedPanel } from './ended.tsx';
 import { RunningMonitor, RunningPanel } from './running.tsx';
 
 /** One export, from its first second to its file. */
-export function JobView({ id, bench, onEnded }: { id: string; bench: Bench; onEnded: () => void }) {
+export function JobView({ id, bench }: { id: string; bench: Bench }) {
   const { job, connection, error, stale } = useExportJob(id);
   const ended = connection === 'closed' && error === null;
-  useEffect(() => {
-    if (ended) onEnded();
-  }, [ended, onEnded]);
-  useTab(job && !ended ? job.progress : null, job && tabLabel(job));
+  useTab(job && !ended ? shownPercent(job) : null, job && tabLabel(job));
 
   return (
     <>

@@ -2,7 +2,14 @@ import type { ExportJob } from '@export-jobs/client';
 import { useCancelExport } from '@export-jobs/client/react';
 import { useRef, useState } from 'react';
 import { number, percent, sentence } from '../lib/format.ts';
-import { isIndeterminate, sentenceOf, spokenProgress, stepOf, timeLeft } from '../lib/stages.ts';
+import {
+  isIndeterminate,
+  sentenceOf,
+  shownPercent,
+  spokenProgress,
+  stepOf,
+  timeLeft,
+} from '../lib/stages.ts';
 import type { Strip } from '../lib/strip.ts';
 import { useNow } from '../lib/use-now.ts';
 import { FilmProgress } from './film-progress.tsx';
@@ -15,13 +22,14 @@ export function RunningMonitor(props: { job: Running; strip: Strip | null; stale
   const { job, strip, stale } = props;
   const now = useNow(500);
   const indeterminate = isIndeterminate(job);
+  const value = shownPercent(job);
   return (
     <>
       <div className="monitor" data-waiting={job.status === 'pending'}>
-        <Glow strip={strip} at={job.progress} />
+        <Glow strip={strip} at={value} />
         <div className="reading">
           <p className="big" data-testid="percent" data-idle={indeterminate}>
-            {percent(job.progress)}
+            {percent(value)}
           </p>
           <p className="doing" data-testid="stage" data-stage={stepOf(job)}>
             {sentenceOf(job, now)}
@@ -35,9 +43,8 @@ export function RunningMonitor(props: { job: Running; strip: Strip | null; stale
         )}
       </div>
       <FilmProgress
-        key={job.attempt}
         strip={strip}
-        value={job.progress}
+        value={value}
         indeterminate={indeterminate}
         label={`Export of ${job.filename ?? job.id}`}
         text={spokenProgress(job, now)}

@@ -27,27 +27,48 @@ export function number(value: number): string {
   return decimal.format(value);
 }
 
-function unit(value: number, name: 'second' | 'minute' | 'hour'): string {
+type TimeUnit = 'second' | 'minute' | 'hour';
+
+function unitFormat(unit: TimeUnit): Intl.NumberFormat {
   return new Intl.NumberFormat(undefined, {
     style: 'unit',
-    unit: name,
+    unit,
     unitDisplay: 'long',
     maximumFractionDigits: 0,
-  }).format(value);
+  });
 }
 
-/** "about 2 minutes left". */
-export function leftIn(ms: number): string {
-  return ms < 10_000 ? 'a few seconds left' : `about ${roughly(ms)} left`;
+/** Two estimates that are this close, as a ratio, are told as one. */
+const CLOSE = 1.5;
+
+/** "about 2 minutes left", or "2–5 minutes left" when nine times in ten is much later than half of the time. */
+export function leftIn(ms: number, p90Ms = ms): string {
+  if (p90Ms < SHORT_MS) return 'a few seconds left';
+  const [soon, late] = [round(ms), round(p90Ms)];
+  if (ms < SHORT_MS) return `up to ${roughly(p90Ms)} left`;
+  const isClose = p90Ms <= CLOSE * ms || roughly(ms) === roughly(p90Ms);
+  if (isClose) return `about ${roughly(ms)} left`;
+  if (soon.unit !== late.unit) return `${roughly(ms)} to ${roughly(p90Ms)} left`;
+  return `${unitFormat(soon.unit).formatRange(soon.value, late.value)} left`;
 }
 
 /** A rough length, as one says it: "5 seconds", "2 minutes". */
 export function roughly(ms: number): string {
+  if (ms < SHORT_MS) return 'a few seconds';
+  const rounded = round(ms);
+  return unitFormat(rounded.unit).format(rounded.value);
+}
+
+/** Shorter than this is not worth a number, ms. */
+const SHORT_MS = 10_000;
+
+/** As finely as one would say it. */
+function round(ms: number): { value: number; unit: TimeUnit } {
   const seconds = ms / 1000;
-  if (seconds < 10) return 'a few seconds';
-  if (seconds < 55) return unit(Math.round(seconds / 5) * 5, 'second');
+  if (seconds < 55) return { value: Math.round(seconds / 5) * 5, unit: 'second' };
   const minutes = Math.max(1, Math.round(seconds / 60));
-  return minutes < 60 ? unit(minutes, 'minute') : unit(Math.round(minutes / 60), 'hour');
+  if (minutes < 60) return { value: minutes, unit: 'minute' };
+  return { value: Math.round(minutes / 60), unit: 'hour' };
 }
 
 /** `0:03.2`, `12:40.0`, `1:02:03.5` from seconds. */

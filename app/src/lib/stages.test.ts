@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { complete, running, waiting } from '../../../client/test/jobs.ts';
 import { jobLine, optionsLine } from './describe.ts';
-import { bytes, percent, roughly, sentence, timecode } from './format.ts';
-import { announcement, spokenProgress } from './stages.ts';
+import { bytes, leftIn, percent, roughly, sentence, timecode } from './format.ts';
+import { announcement, isIndeterminate, shownPercent, spokenProgress } from './stages.ts';
 
 describe('what a screen reader hears', () => {
   it('changes only with stage, attempt and quarter', () => {
@@ -16,6 +16,11 @@ describe('what a screen reader hears', () => {
     const job = { ...running(1, 42), eta_ms: 120_000 };
     expect(spokenProgress(job, 0)).toBe('42 percent, about 2 minutes left');
     expect(spokenProgress(waiting(1), 0)).toBe('Waiting for a renderer');
+  });
+
+  it('is a span when the time left can only be said so', () => {
+    const job = { ...running(1, 42), eta_ms: 120_000, eta_p90_ms: 300_000 };
+    expect(spokenProgress(job, 0)).toBe('42 percent, 2–5 minutes left');
   });
 
   it('says why nobody has come yet', () => {
@@ -43,6 +48,29 @@ describe('the line on an export', () => {
 describe('a text from elsewhere', () => {
   it('ends with one full stop before the next sentence', () => {
     expect(['boom', 'Gone. ', 'Why?'].map(sentence)).toEqual(['boom.', 'Gone.', 'Why?']);
+  });
+});
+
+describe('the percent of a bar', () => {
+  it('is not taken back by a new attempt, nor 100 before the end', () => {
+    expect(shownPercent({ ...running(1, 10, 2), overall_progress: 82 })).toBe(82);
+    expect(isIndeterminate({ ...waiting(1, 2), overall_progress: 80 })).toBe(false);
+    expect(shownPercent({ ...running(1, 100), overall_progress: null })).toBe(99);
+    expect(shownPercent({ ...complete(1), overall_progress: 100 })).toBe(100);
+  });
+});
+
+describe('the time left', () => {
+  it.each([
+    [4000, 8000, 'a few seconds left'],
+    [4000, 42_000, 'up to 40 seconds left'],
+    [20_000, 40_000, '20–40 seconds left'],
+    [40_000, 125_000, '40 seconds to 2 minutes left'],
+    [120_000, 130_000, 'about 2 minutes left'],
+    [120_000, 300_000, '2–5 minutes left'],
+    [50 * 60_000, 170 * 60_000, '50 minutes to 3 hours left'],
+  ])('of %i to %i ms is told as people would', (ms, p90Ms, words) => {
+    expect(leftIn(ms, p90Ms)).toBe(words);
   });
 });
 

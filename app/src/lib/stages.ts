@@ -64,21 +64,30 @@ function nameOf(job: ExportJob): string {
   return STEPS.find(({ id }) => id === stepOf(job))?.now ?? '';
 }
 
-/** "about 2 minutes left", once the renderer knows. */
+/** "about 2 minutes left", once anybody can say. */
 export function timeLeft(job: ExportJob): string | null {
-  if (job.status !== 'processing' || job.eta_ms === null || job.stage !== 'rendering') return null;
-  return leftIn(job.eta_ms);
+  if (job.status !== 'processing' || job.eta_ms === null) return null;
+  return leftIn(job.eta_ms, job.eta_p90_ms ?? job.eta_ms);
+}
+
+/** Of the whole job, 0–100: a new attempt takes nothing back, and 100 is not shown before the end. */
+export function shownPercent(job: ExportJob): number {
+  const whole = job.overall_progress ?? job.progress;
+  return job.status === 'pending' || job.status === 'processing' ? Math.min(99, whole) : whole;
 }
 
 /** Whether there is a number to show; before the first progress there is only movement. */
 export function isIndeterminate(job: ExportJob): boolean {
-  return job.status === 'pending' || (job.status === 'processing' && job.progress === 0);
+  const isLive = job.status === 'pending' || job.status === 'processing';
+  return isLive && shownPercent(job) === 0;
 }
 
 /** What a screen reader hears at the bar. */
 export function spokenProgress(job: ExportJob, now: number): string {
   if (isIndeterminate(job)) return sentenceOf(job, now);
-  return [percent(job.progress).replace('%', ' percent'), timeLeft(job)].filter(Boolean).join(', ');
+  return [percent(shownPercent(job)).replace('%', ' percent'), timeLeft(job)]
+    .filter(Boolean)
+    .join(', ');
 }
 
 /** What the live region says; changes only with the stage, the attempt and each quarter. */
@@ -87,7 +96,7 @@ export function announcement(job: ExportJob): string {
   if (job.status === 'complete') return `${name} is ${byHand(job) ? 'done' : 'ready to download'}.`;
   if (job.status === 'error') return `${name} failed. ${job.error}`;
   if (job.status === 'cancelled') return `${name} was cancelled.`;
-  const quarter = Math.floor(job.progress / 25) * 25;
+  const quarter = Math.floor(shownPercent(job) / 25) * 25;
   const attempt = job.attempt > 1 ? `Attempt ${job.attempt} of ${job.max_attempts}. ` : '';
   const step = STEPS.find(({ id }) => id === stepOf(job))?.now ?? '';
   return `${attempt}${step}${quarter > 0 ? `, ${quarter} percent` : ''}.`;

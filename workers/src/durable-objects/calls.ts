@@ -122,13 +122,14 @@ function progress(port: Port, body: ProgressBody, from: Renderer): Answer {
 }
 
 function hintsOf(body: ProgressBody) {
-  const { message, stage, fps, speed, eta_ms } = body;
+  const { message, stage, fps, speed, eta_ms, megapixels } = body;
   return {
     message: message === undefined ? null : cleanText(message),
     stage: stage ?? null,
     fps: fps ?? null,
     speed: speed ?? null,
     etaMs: eta_ms ?? null,
+    megapixels: megapixels ?? null,
   };
 }
 

@@ -53,6 +53,7 @@ export function start(
     fps: null,
     speed: null,
     etaMs: null,
+    megapixels: null,
   };
 }
 
@@ -129,6 +130,7 @@ function retryLater(job: LiveJob, spent: Spent, cause: Failure, given: Given): C
     state: 'retry_wait',
     attempt: job.attempt + 1,
     progress: 0,
+    progressBefore: overallOf(job),
     lastFailure: cause,
     retryAt: now + retryDelay(retries, random, policy),
   };
@@ -225,6 +227,14 @@ export function permilleOf(progress: number): number {
   return Math.floor(progress * 10 + 1e-6);
 }
 
+/** How far a bar has come: a new attempt shares out anew what the one before left of it. */
+export function overallOf({ state, progress, progressBefore }: Overall): number {
+  if (state === 'complete') return 100;
+  const whole = progressBefore + ((100 - progressBefore) * progress) / 100;
+  return Math.min(99.9, permilleOf(whole) / 10);
+}
+type Overall = Pick<Job, 'state' | 'progress' | 'progressBefore'>;
+
 /**
  * The percent that a viewer saw last, by the number that it names, if that is of the job's last change;
  * else 0. What the object forgot of reports its viewers still know.
@@ -262,6 +272,7 @@ export function shared(job: Job, endedAt?: number) {
     losses: job.losses,
     outages: job.outages,
     progress: job.progress,
+    progressBefore: job.progressBefore,
     lastFailure: job.lastFailure,
     closed: job.closed,
     epochs: job.epochs,

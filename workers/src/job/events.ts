@@ -48,6 +48,7 @@ export type JobEvent =
       fps: number | null;
       speed: number | null;
       etaMs: number | null;
+      megapixels: number | null;
     }
   /** The renderer says that it is done; what it made is looked at before it is believed. */
   | { type: 'verifying'; from: Caller; bySocket: boolean }

@@ -48,7 +48,8 @@ export function report(
   seq: number,
   from: { attempt: number; epoch: number } | null = owner,
 ) {
-  const hints = { message: null, stage: null, fps: null, speed: null, etaMs: null };
+  const speeds = { fps: null, speed: null, etaMs: null, megapixels: null };
+  const hints = { message: null, stage: null, ...speeds };
   return { type: 'progress', from, bySocket: false, seq, percent, ...hints } satisfies JobEvent;
 }
 

@@ -17,6 +17,11 @@ describe('the assertions that stay on', () => {
   it.each<[string, Job, Job]>([
     ['I1', complete, { ...next, seq: nextSeq(complete.seq), progress: 100 }],
     ['I2', { ...running, progress: 50 }, { ...next, progress: 40 }],
+    [
+      'I2',
+      { ...running, progress: 50 },
+      { ...jobIn('retry_wait'), seq: next.seq, progressBefore: 40 },
+    ],
     ['I3b', running, { ...next, owner: null }],
     ['I4', running, { ...next, seq: running.seq }],
     ['I10', running, { ...next, failures: policy.max_attempts + 1 }],

@@ -1,4 +1,4 @@
-import { nextSeq } from './attempt.ts';
+import { nextSeq, overallOf } from './attempt.ts';
 import { isEnded } from './job.ts';
 import type { Job } from './job.ts';
 import type { Policy } from './policy.ts';
@@ -13,7 +13,7 @@ export function brokenInvariants(before: Job | null, after: Job, policy: Policy)
   const hold = (id: string, holds: boolean) => holds || broken.push(id);
   if (before) {
     hold('I1', !isEnded(before));
-    hold('I2', after.attempt > before.attempt || after.progress >= before.progress);
+    hold('I2', goesOn(before, after));
     hold('I4', after.seq === nextSeq(before.seq));
     hold('I10', after.attempt === before.attempt || after.attempt === before.attempt + 1);
     hold('I13', after.id === before.id && after.requestHash === before.requestHash);
@@ -35,6 +35,13 @@ export function brokenByNote(before: Job | null, after: Job): string[] {
   const broken = after.progress < before.progress ? ['I2'] : [];
   const isNumbered = before.seq <= after.seq && after.seq < nextSeq(before.seq);
   return isNumbered ? broken : [...broken, 'I4'];
+}
+
+/** What comes after an end is for I1 to say. */
+function goesOn(before: Job, after: Job): boolean {
+  if (isEnded(before)) return true;
+  const isMore = after.attempt > before.attempt || after.progress >= before.progress;
+  return isMore && overallOf(after) >= overallOf(before);
 }
 
 function spentBy(job: Job | null): number {

@@ -8,6 +8,7 @@ import {
   WAIT_REASONS,
 } from '@export-jobs/protocol';
 import * as v from 'valibot';
+import { Speed } from './forecast.ts';
 
 // The job as its object keeps it. Finer than what the wire shows: `project.ts` maps one to the other.
 
@@ -23,6 +24,8 @@ export const JobRequest = v.object({
   tags: v.optional(v.array(v.string()), []),
   /** What its renderers may cost in all, dollars. */
   maxDollars: v.optional(v.nullable(v.number()), null),
+  /** How fast exports like it were when it was asked for, the most alike first. */
+  speeds: v.optional(v.array(Speed)),
 });
 export type JobRequest = v.InferOutput<typeof JobRequest>;
 
@@ -57,6 +60,8 @@ const base = {
   losses: Count,
   outages: v.optional(Count, 0),
   progress: Percent,
+  /** How far a bar had come when this attempt began. */
+  progressBefore: v.optional(Percent, 0),
   lastFailure: v.nullable(Failure),
   /** The attempt that its own renderer closed with an error, so that the call can be repeated. */
   closed: v.nullable(Fence),
@@ -116,7 +121,9 @@ export const Job = v.variant('state', [
     message: v.nullable(v.string()),
     fps: v.nullable(v.number()),
     speed: v.nullable(v.number()),
+    /** The time left as of `updatedAt` and the work that it has planned, as its owner says. */
     etaMs: v.nullable(v.number()),
+    megapixels: v.optional(v.nullable(v.number()), null),
   }),
   v.object({ ...base, state: v.literal('retry_wait'), retryAt: EpochMs }),
   v.object({
@@ -155,14 +162,16 @@ export const Hint = v.object({
   stage: v.picklist(STAGES),
   stageAt: EpochMs,
   movedAt: EpochMs,
+  etaMs: v.optional(v.nullable(v.number()), null),
+  megapixels: v.optional(v.nullable(v.number()), null),
 });
 export type Hint = v.InferOutput<typeof Hint>;
 
 /** The part of a running job that is a hint. */
 export function hintOf(job: JobIn<'running'>): Hint {
   const { seq, updatedAt, progress, ownPercent, reportSeq } = job;
-  const { heartbeatAt, leaseUntil, stage, stageAt, movedAt } = job;
-  const known = { heartbeatAt, leaseUntil, stage, stageAt, movedAt };
+  const { heartbeatAt, leaseUntil, stage, stageAt, movedAt, etaMs, megapixels } = job;
+  const known = { heartbeatAt, leaseUntil, stage, stageAt, movedAt, etaMs, megapixels };
   return { seq, updatedAt, progress, ownPercent, reportSeq, ...known };
 }
 

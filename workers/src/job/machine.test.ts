@@ -16,7 +16,7 @@ import {
   run,
 } from './fixtures.ts';
 import type { Job } from './job.ts';
-import { SEQ_STEP, seenProgress } from './attempt.ts';
+import { SEQ_STEP, overallOf, seenProgress } from './attempt.ts';
 import { spendBy } from './cost.ts';
 import { transition } from './machine.ts';
 import { STATES, TABLE } from './expected-table.ts';
@@ -101,6 +101,22 @@ describe('attempts', () => {
     const far = run(jobIn('running'), [report(60, 1)], 5000);
     const job = changedJob(transition(far, crash, at(6000)));
     expect(job).toMatchObject({ progress: 0, lastFailure: { code: 'encoder_failed' } });
+  });
+
+  it('a retry takes nothing back of what a bar showed, and shares out what is left (I2)', () => {
+    const far = run(jobIn('running'), [report(60, 1)], 5000);
+    const waiting = changedJob(transition(far, crash, at(6000)));
+    expect([far, waiting].map(overallOf)).toEqual([60, 60]);
+    const half = run(
+      waiting,
+      [{ type: 'tick' }, { ...claim, attempt: 2 }, report(50, 1, { attempt: 2, epoch: 1 })],
+      20_000,
+    );
+    expect(half.progress).toBe(50);
+    expect(overallOf(half)).toBe(80);
+    const end = { ...completion, from: { attempt: 2, epoch: 1 } };
+    expect(overallOf(run(half, [report(100, 2, end.from)], 30_000))).toBeLessThan(100);
+    expect(overallOf(run(half, [end], 30_000))).toBe(100);
   });
 
   it('waits half of the capped delay plus jitter, never nothing', () => {

@@ -69,6 +69,7 @@ function create(
     losses: 0,
     outages: 0,
     progress: event.progress,
+    progressBefore: 0,
     lastFailure: null,
     closed: null,
     epochs: 0,

@@ -1,9 +1,9 @@
 import { ExportJob } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
-import { jobByHand, jobIn, lens } from './fixtures.ts';
+import { jobByHand, jobIn, lens, owner, report, run } from './fixtures.ts';
 import type { JobState } from './job.ts';
-import { outputFilename, viewOf } from './project.ts';
+import { asSeenSince, outputFilename, viewOf } from './project.ts';
 
 const SHOWN: Record<JobState, string> = {
   dispatching: 'pending',
@@ -51,6 +51,44 @@ describe('the view of a job', () => {
       retry_count: 1,
       max_attempts: 3,
     });
+  });
+});
+
+describe('the time left in a view', () => {
+  const said = { ...report(90, 1), etaMs: 10_000 };
+
+  it('is both as its renderer says and, of nine in ten, later', () => {
+    const view = viewOf(run(jobIn('running'), [said], 60_000), lens);
+    expect(view).toMatchObject({ eta_ms: 10_000 });
+    expect(view.status === 'processing' && view.eta_p90_ms).toBeGreaterThan(10_000);
+  });
+
+  it('goes down while the file is looked at', () => {
+    const verifying = { type: 'verifying', from: owner, bySocket: true } as const;
+    const job = run(jobIn('running'), [said, verifying], 60_000);
+    expect(viewOf(job, lens)).toMatchObject({ stage: 'verifying', eta_ms: 9000 });
+  });
+
+  it('is not known while the output of a lost renderer is looked for', () => {
+    expect(viewOf(jobIn('adopting'), lens)).toMatchObject({ eta_ms: null, eta_p90_ms: null });
+  });
+});
+
+describe('the percent for a bar', () => {
+  it('is no less for a viewer that saw more of an attempt than the object remembers (I2)', () => {
+    const job = { ...jobIn('running'), progressBefore: 50 };
+    const view = viewOf(job, lens);
+    expect(view).toMatchObject({ progress: 0, overall_progress: 50 });
+    const seen = asSeenSince(view, job, job.seq + 400);
+    expect(seen).toMatchObject({ progress: 40, overall_progress: 70 });
+  });
+
+  it('is 100 exactly when complete, though a person at a keyboard says so before', () => {
+    const byHand = run(jobByHand(), [report(100, 1, null)], 1000);
+    expect(viewOf(byHand, lens)).toMatchObject({ progress: 100, overall_progress: 99.9 });
+    const shown = STATES.map((state) => viewOf(jobIn(state), lens));
+    expect(shown.filter(({ overall_progress }) => overall_progress === 100)).toHaveLength(1);
+    expect(viewOf(jobIn('complete'), lens).overall_progress).toBe(100);
   });
 });
 

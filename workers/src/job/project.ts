@@ -1,10 +1,11 @@
 import { CONTENT_TYPE_OF } from '@export-jobs/protocol';
 import type { ExportJob } from '@export-jobs/protocol';
-import { changeSeq, seenProgress } from './attempt.ts';
+import { changeSeq, overallOf, seenProgress } from './attempt.ts';
 import { costOf } from './cost.ts';
 import type { Usage } from './cost.ts';
+import { forecastOf } from './forecast.ts';
 import { isEnded } from './job.ts';
-import type { Job, LiveJob } from './job.ts';
+import type { Job, JobIn, LiveJob } from './job.ts';
 import type { Policy } from './policy.ts';
 
 /** Makes the address under which an output can be downloaded. */
@@ -22,6 +23,7 @@ export function viewOf(job: Job, { policy, link, usage }: Lens): ExportJob {
   const base = {
     id: job.id,
     progress: job.progress,
+    overall_progress: overallOf(job),
     attempt: job.attempt,
     max_attempts: policy.max_attempts + job.losses + job.outages,
     retry_count: job.attempt - 1,
@@ -62,7 +64,14 @@ export function asSeenSince(view: ExportJob, job: Job, since: number | null): Ex
   if (since === null || job.state !== 'running' || since <= view.seq) return view;
   // A number of another change is not of this job.
   if (changeSeq(since) !== changeSeq(job.seq)) return view;
-  return { ...view, progress: Math.max(seenProgress(job, since), view.progress), seq: since };
+  const progress = Math.max(seenProgress(job, since), view.progress);
+  return { ...view, progress, overall_progress: overallOf({ ...job, progress }), seq: since };
+}
+
+/** The time that a running job still takes, in the words of the wire. */
+export function timeLeftOf(job: JobIn<'running'>) {
+  const { p50Ms: eta_ms = null, p90Ms: eta_p90_ms = null } = forecastOf(job) ?? {};
+  return { eta_ms, eta_p90_ms };
 }
 
 function requestView(request: Job['request']) {
@@ -85,12 +94,13 @@ function requestView(request: Job['request']) {
 function liveView(job: LiveJob) {
   const last_failure = job.lastFailure;
   if (job.state === 'adopting') {
-    const unknown = { message: null, fps: null, speed: null, eta_ms: null };
+    const unknown = { message: null, fps: null, speed: null, eta_ms: null, eta_p90_ms: null };
     return { status: 'processing', last_failure, stage: 'verifying', ...unknown } as const;
   }
   if (job.state === 'running') {
-    const { stage, message, fps, speed, etaMs: eta_ms } = job;
-    return { status: 'processing', last_failure, stage, message, fps, speed, eta_ms } as const;
+    const { stage, message, fps, speed } = job;
+    const said = { status: 'processing', last_failure, stage, message, fps, speed } as const;
+    return { ...said, ...timeLeftOf(job) };
   }
   const waits = { dispatching: 'dispatch', dispatched: 'renderer', retry_wait: 'retry' } as const;
   const isUnknown = job.state === 'dispatched' && job.request !== null && job.remoteId === null;

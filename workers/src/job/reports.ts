@@ -88,6 +88,7 @@ function onProgress(job: Job, event: EventOf<'progress'>, given: Given): Decisio
     fps: event.fps,
     speed: event.speed,
     etaMs: event.etaMs,
+    megapixels: event.megapixels ?? running.megapixels,
   };
   // Of a job by hand each report is an event, and in D1, as the contract says.
   if (!job.request) return changed(next, 'progress', now, ['mirror']);
@@ -129,9 +130,15 @@ function movement(
 function onVerifying(job: Job, event: EventOf<'verifying'>, given: Given): Decision {
   const admitted = admit(job, event.from, given);
   if (admitted.kind !== 'running') return admitted;
-  const { stage, stageAt } = admitted.job;
+  const { stage, stageAt, etaMs, updatedAt } = admitted.job;
   const stageFrom = stage === 'verifying' ? stageAt : given.now;
-  const moved = { stage: 'verifying', stageAt: stageFrom, movedAt: given.now } as const;
+  const left = etaMs === null ? null : Math.max(0, etaMs - (given.now - updatedAt));
+  const moved = {
+    stage: 'verifying',
+    stageAt: stageFrom,
+    movedAt: given.now,
+    etaMs: left,
+  } as const;
   return hint({ ...renewed(admitted.job, event, given), ...moved }, admitted.job, given);
 }
 

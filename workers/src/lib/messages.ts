@@ -1,6 +1,8 @@
 import type { ExportJob, JobMessage } from '@export-jobs/protocol';
 import type { Happening } from '../job/events.ts';
+import { overallOf } from '../job/attempt.ts';
 import type { Job, JobIn } from '../job/job.ts';
+import { timeLeftOf } from '../job/project.ts';
 
 /** What viewers hear when something happened that left the job looking like this. */
 export function messageOf(job: ExportJob, happening: Happening | 'snapshot'): JobMessage {
@@ -24,15 +26,24 @@ export function reportOf(job: JobIn<'running'>): JobMessage {
     type: 'progress',
     job_id,
     progress,
+    overall_progress: overallOf(job),
     ...(message !== null && { message }),
     seq,
     attempt,
     stage,
     fps,
     speed,
-    eta_ms: job.etaMs,
+    ...timeLeftOf(job),
     updated_at: job.updatedAt,
   };
+}
+
+/** The job after a message, as a viewer puts it together. */
+export function jobAfter(job: ExportJob | null, message: JobMessage): ExportJob | null {
+  if (message.type !== 'progress') return message.job;
+  if (job?.status !== 'processing' || job.attempt !== message.attempt) return job;
+  const { type: _type, job_id: _id, message: said = null, ...reported } = message;
+  return { ...job, ...reported, message: said };
 }
 
 /** What viewers hear of a change. One that begins the work by a report is two things. */

@@ -12,6 +12,7 @@ import { relink } from '../lib/links.ts';
 import { objectOf } from '../lib/object.ts';
 import { inputKey, reach } from '../lib/r2.ts';
 import { Refusal, json, ndjson } from '../lib/respond.ts';
+import { knownSpeeds } from '../lib/speeds.ts';
 import { signToken } from '../lib/tokens.ts';
 import type { Ctx } from './context.ts';
 import { pollJob } from './stream.ts';
@@ -158,7 +159,10 @@ async function bareId(tenant: string, key: string | undefined): Promise<string> 
 
 async function requestOf(env: Env, tenant: string, body: CreateRequest) {
   const key = inputKey(tenant, body.input.upload_id);
-  const object = await reach(env.VIDEOS.head(key));
+  const [object, speeds] = await Promise.all([
+    reach(env.VIDEOS.head(key)),
+    knownSpeeds(env.DB, body.options, Date.now()),
+  ]);
   if (!object) throw new Refusal('input_not_found');
   const filename = object.customMetadata?.['filename'] ?? 'video';
   const input = { key, etag: object.etag, size: object.size, filename };
@@ -167,5 +171,6 @@ async function requestOf(env: Env, tenant: string, body: CreateRequest) {
     options: body.options,
     tags: body.tags ?? [],
     maxDollars: body.max_dollars ?? null,
+    ...(speeds.length > 0 && { speeds }),
   };
 }
