@@ -329,6 +329,49 @@ describe('the page for those who do not use a mouse or see it', () => {
   });
 });
 
+describe('the history', () => {
+  it('shows an export of another tab, moves it and ends it, over one socket for all rows', async () => {
+    const sockets: string[] = [];
+    context.on('page', (page) => page.on('websocket', (socket) => sockets.push(socket.url())));
+    const watching = await openTab(context, stack.url);
+    await until('its feed is open', () => sockets.length > 0);
+    const ofWatching = sockets.splice(0);
+    watching.on('websocket', (socket) => ofWatching.push(socket.url()));
+    const other = await openTab(context, stack.url);
+    const watched = await cutFilm(folder, {
+      seconds: 12,
+      width: 1280,
+      height: 720,
+      name: 'there.mp4',
+    });
+    const before = await watching.getByTestId('row').count();
+    await startExport(other, watched);
+    const row = watching.getByTestId('row').filter({ hasText: 'there.mp4' });
+    await row.waitFor();
+    expect(await watching.getByTestId('row').first().textContent()).toContain('there.mp4');
+    expect(await watching.getByTestId('row').count()).toBe(Math.min(before + 1, 13));
+    const shown: number[] = [];
+    await until(
+      'it is done',
+      async () => {
+        if ((await row.getAttribute('data-status')) === 'complete') return true;
+        const value = await row
+          .locator('progress')
+          .getAttribute('value', { timeout: 500 })
+          .catch(() => null);
+        if (value !== null && shown.at(-1) !== Number(value)) shown.push(Number(value));
+        return false;
+      },
+      90_000,
+    );
+    expect(shown.length).toBeGreaterThan(1);
+    expect(shown).toEqual(shown.toSorted((a, b) => a - b));
+    await row.getByRole('link', { name: 'Download there.mp4' }).waitFor();
+    expect(await row.count()).toBe(1);
+    expect(ofWatching.map((url) => new URL(url).pathname)).toEqual(['/api/feed']);
+  });
+});
+
 describe('a second export while the only renderer is at work', () => {
   it('says that every renderer is busy, and begins by itself', async () => {
     const first = await openTab(context, stack.url);

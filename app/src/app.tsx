@@ -1,4 +1,4 @@
-import { useExportList } from '@export-jobs/client/react';
+import { useExportHistory } from '@export-jobs/client/react';
 import { useCallback, useState } from 'react';
 import { BenchView } from './components/bench-view.tsx';
 import { History, type Filter } from './components/history.tsx';
@@ -12,9 +12,8 @@ import { useIncomingFiles } from './lib/use-incoming-files.ts';
 export function App() {
   const jobId = useJobInAddress();
   const [filter, setFilter] = useState<Filter>('all');
-  const list = useExportList({ limit: 12, status: filter === 'all' ? undefined : filter });
-  const { refresh } = list;
-  const bench = useBench(refresh);
+  const list = useExportHistory({ limit: 12, status: filter === 'all' ? undefined : filter });
+  const bench = useBench();
   useFocus(jobId ?? (bench.source === null ? 'choose' : 'settings'));
   const busy = bench.create.state.phase === 'uploading' || bench.create.state.phase === 'creating';
   const hovering = useIncomingFiles(
@@ -31,7 +30,7 @@ export function App() {
         {jobId === null ? (
           <BenchView bench={bench} hovering={hovering && !busy} />
         ) : (
-          <JobView key={jobId} id={jobId} bench={bench} onEnded={refresh} />
+          <JobView key={jobId} id={jobId} bench={bench} />
         )}
         <History list={list} filter={filter} onFilter={setFilter} current={jobId} />
       </main>

@@ -19,6 +19,12 @@ describe('advance', () => {
     expect(advance(running(5, 50), waiting(6, 2)).progress).toBe(0);
   });
 
+  it('keeps the progress that was seen when the job ends otherwise', () => {
+    // The object may have forgotten, in a crash, what the last reports said.
+    const end = { ...cancelled(4), attempt: 1, progress: 12 };
+    expect(advance(running(6, 68), end)).toMatchObject({ status: 'cancelled', progress: 68 });
+  });
+
   it('changes nothing after an end, not even for another end', () => {
     const end = complete(9);
     expect(advance(end, running(10, 20))).toBe(end);

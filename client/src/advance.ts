@@ -8,9 +8,7 @@ import { isEnded } from './guards.ts';
  */
 export function advance(current: ExportJob | null, next: ExportJob): ExportJob {
   if (current === null) return next;
-  if (isEnded(current)) return current;
-  if (isEnded(next)) return next;
-  if (next.seq < current.seq) return current;
+  if (isEnded(current) || (next.seq < current.seq && !isEnded(next))) return current;
   if (next.attempt === current.attempt && next.progress < current.progress) {
     return { ...next, progress: current.progress };
   }

@@ -6,14 +6,13 @@ import type {
   ListReply,
   UploadedReply,
 } from '@export-jobs/protocol';
-import { isCreateReply, isJobReply, isListReply } from './guards.ts';
-import { Http, pathOf, type Call, type Guard, type HttpConfig } from './http.ts';
+import { isJobReply, isListReply } from './guards.ts';
+import { Http, pathOf, withQuery, type Call, type HttpConfig } from './http.ts';
 import { DEFAULT_TIMING, type Timing } from './timing.ts';
 import type { UploadOptions, UploadSource } from './upload.ts';
 import { ExportWatch, type WatchOptions } from './watch.ts';
 
 export interface ClientConfig extends HttpConfig {
-  WebSocket?: typeof WebSocket | undefined;
   timing?: Partial<Timing> | undefined;
 }
 
@@ -63,6 +62,8 @@ export interface ExportClient {
   retryExport(id: string): Promise<CreateReply>;
   /** Where a finished job's file is. */
   downloadUrl(job: { output_url: string }): string;
+  /** What the other entries of this package call through. */
+  readonly http: Http;
 }
 
 /**
@@ -73,26 +74,21 @@ export interface ExportClient {
 export function createClient(config: ClientConfig = {}): ExportClient {
   const http = new Http(config, { ...DEFAULT_TIMING, ...config.timing });
   const sending = () => http.reach(() => import('./send.ts'));
-  const at = <T>(id: string, tail: string, guard: Guard<T>, call?: Call) =>
-    http.callSafely(pathOf(id) + tail, guard, { ...call, jobId: id });
-  const method = 'POST';
+  const job = async (id: string, tail: string, call?: Call) =>
+    (await http.callSafely(pathOf(id) + tail, isJobReply, { ...call, jobId: id })).job;
 
   return {
     createExport: async (...what) => (await sending()).createExport(http, ...what),
     uploadFile: async (...what) => (await sending()).uploadFile(http, ...what),
-    watchExport: (id, options = {}) => new ExportWatch(http, config.WebSocket, id, options),
-    getExport: async (id, call) => (await at(id, '', isJobReply, call)).job,
-    cancelExport: async (id) => (await at(id, '/cancel', isJobReply, { method })).job,
-    retryExport: (id) => at(id, '/retry', isCreateReply, { method }),
+    watchExport: (id, options = {}) => new ExportWatch(http, id, options),
+    getExport: (id, call) => job(id, '', call),
+    cancelExport: (id) => job(id, '/cancel', { method: 'POST' }),
+    retryExport: async (id) => (await sending()).retryExport(http, id),
     listExports({ signal, ...filter } = {}) {
-      const query = new URLSearchParams();
-      for (const [name, value] of Object.entries(filter)) {
-        if (value !== undefined) query.set(name, String(value));
-      }
-      return http.callSafely(`/api/jobs?${query.toString()}`, isListReply, { signal });
+      return http.callSafely(withQuery('/api/jobs', filter), isListReply, { signal });
     },
     // Where no base is known, as in server rendering, a path stays one.
-    downloadUrl: ({ output_url }) =>
-      config.baseUrl === undefined ? output_url : http.url(output_url),
+    downloadUrl: ({ output_url }) => (config.baseUrl ? http.url(output_url) : output_url),
+    http,
   };
 }

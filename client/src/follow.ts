@@ -1,27 +1,34 @@
 import { isRetryable, parseJson } from './errors.ts';
-import { isPollReply } from './guards.ts';
-import { pathOf, type Http } from './http.ts';
+import type { Http } from './http.ts';
 import { newSpan, pause, type Span } from './span.ts';
 import { openSocket } from './socket.ts';
 import { runStream } from './stream.ts';
 import { backoff, jitter, type Timing } from './timing.ts';
 
-/** The ways to watch, the best first. */
+/** The ways to hear of something, the best first. */
 const WAYS = ['socket', 'stream', 'poll'] as const;
-const WORST = WAYS.length - 1;
 export type Way = (typeof WAYS)[number];
 
+/** Those of `ways` that this runtime has. */
+export const waysOf = (http: Http, ways: readonly Way[] = WAYS): readonly Way[] =>
+  http.WebSocket ? ways : ways.slice(1);
+
+/** What is kept up to date. */
 export interface Followed {
-  readonly id: string;
   readonly http: Http;
-  /** Undefined where there are no sockets. */
-  readonly WebSocket: typeof WebSocket | undefined;
-  /** The last `seq` seen, or null. */
-  since(): number | null;
-  /** Something was heard. If it is of this job, `by` tells which way is kept up; undefined leaves that. */
-  take(message: unknown, by: () => Way | undefined): void;
-  /** What is shown may be out of date. */
-  lost(): void;
+  /** How that can be done here, the best first. */
+  readonly ways: readonly Way[];
+  token(): Promise<string | null>;
+  /** Where a socket or a stream of it is, from the last thing seen on. */
+  path(way: Way): string;
+  /** Whether nothing was seen yet. */
+  isNew(): boolean;
+  /** Something was heard. Returns whether what is known is now up to date. */
+  take(message: unknown): boolean;
+  /** Asks what happened since, and may wait for that at most so many seconds. */
+  poll(signal: AbortSignal, wait: number): Promise<void>;
+  /** One plain GET. @throws {ExportApiError} when this may not be watched. */
+  look(signal: AbortSignal): Promise<void>;
 }
 
 /** What it takes to open one connection. */
@@ -33,31 +40,40 @@ export interface Dial {
 }
 
 /**
- * Keeps a job's truth coming until `signal` aborts, by the best way that works: after some failures in a
+ * Keeps the truth coming until `signal` aborts, by the best way that works: after some failures in a
  * row it goes round the ways, and from one that works to a better one as soon as that speaks again.
- * @throws {ExportApiError} when the server says for good that this job may not be watched.
+ * `show` is told the way by which what is known is up to date, or null when it may not be.
+ * @throws {ExportApiError} when the server says for good that this may not be watched.
  */
-export async function follow(job: Followed, signal: AbortSignal): Promise<void> {
-  const { timing } = job.http;
-  const best = job.WebSocket ? 0 : 1;
-  let way = best;
+export async function follow(
+  it: Followed,
+  show: (by: Way | null) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { timing } = it.http;
+  let way = 0;
   let failures = 0;
-  let line = dial(job, way, signal);
 
-  // The way in use goes on meanwhile, so that trying costs nothing where nothing better gets through.
-  const tryWay = (other: number) => {
-    const trial = dial(job, other, signal, () => {
-      if (trial === line) return;
-      if (other >= way) return trial.finish();
-      const old = line;
-      [line, way, failures] = [trial, other, 0];
-      old.finish();
+  // The way in use goes on until a better one speaks, so that trying one costs nothing where it cannot.
+  const dial = (to: number): Span => {
+    const mine = connect(it, to, signal, (by) => {
+      if (line !== mine) {
+        if (to >= way) return mine.finish();
+        const old = line;
+        line = mine;
+        way = to;
+        failures = 0;
+        old.finish();
+      }
+      show(by);
     });
+    return mine;
   };
+  let line = dial(way);
   const climb = async () => {
     while (!signal.aborted) {
       await pause(jitter(timing.better, timing), timing, signal);
-      for (let other = best; other < way; other += 1) tryWay(other);
+      for (let better = 0; better < way; better += 1) dial(better);
     }
   };
   void climb();
@@ -67,77 +83,61 @@ export async function follow(job: Followed, signal: AbortSignal): Promise<void> 
     const uptime = await mine.end;
     if (signal.aborted) return;
     if (mine !== line) continue;
-    job.lost();
+    show(null);
     failures = (uptime ?? 0) < timing.uptime ? failures + 1 : 0;
-    // A browser hides why an upgrade was refused, and a socket to a job that nobody has made may stay
-    // silent; a plain GET tells.
-    if (uptime === null || job.since() === null) await look(job, signal);
+    // A browser hides why an upgrade was refused, and a socket to what nobody has made may stay silent;
+    // a plain GET tells.
+    if (uptime === null || it.isNew()) {
+      await it.look(signal).catch((error: unknown) => {
+        if (!signal.aborted && !isRetryable(error)) throw error;
+      });
+    }
     await pause(backoff(failures, timing), timing, signal);
     if (mine !== line) continue;
-    if (failures >= timing.failures) way = way < WORST ? way + 1 : best;
-    line = dial(job, way, signal);
+    if (failures >= timing.failures) way = (way + 1) % it.ways.length;
+    line = dial(way);
   }
 }
 
-/** Opens one connection. `spoke` is called whenever it brings something of this job. */
-function dial(job: Followed, way: number, signal: AbortSignal, spoke?: () => void): Span {
-  const line = newSpan(job.http.timing, signal);
-  // However it fails, it is over; whether the job may be watched at all, a plain GET tells.
-  open(job, way, line, spoke).catch(() => line.finish());
+/** Opens one connection. `heard` is called whenever that has brought what is known up to date. */
+function connect(it: Followed, way: number, signal: AbortSignal, heard: (by: Way) => void): Span {
+  const by = it.ways[way] ?? 'poll';
+  const line = newSpan(it.http.timing, signal);
+  // However it fails, it is over; whether this may be watched at all, a plain GET tells.
+  open(it, by, line, () => line.signal.aborted || heard(by)).catch(line.finish);
   return line;
 }
 
-async function open(job: Followed, way: number, line: Span, spoke?: () => void): Promise<void> {
-  const { http, WebSocket } = job;
-  const { timing } = http;
-  const since = job.since();
+async function open(it: Followed, way: Way, line: Span, heard: () => unknown): Promise<void> {
+  const { http } = it;
+  const { timing, WebSocket } = http;
   line.after(timing.request);
-  const token = await http.token(job.id);
+  const token = await it.token();
   if (line.signal.aborted) return;
   line.after(timing.connect);
-  const path = `${pathOf(job.id)}/${way === 0 ? 'ws' : 'stream'}`;
   const dial: Dial = {
-    url: http.url(path + (since === null ? '' : `?since=${since}`)),
+    url: http.url(it.path(way)),
     token,
     timing,
-    onText(text) {
-      job.take(parseJson(text), () => {
-        spoke?.();
-        return line.signal.aborted ? undefined : WAYS[way];
-      });
+    onText: (text) => {
+      if (it.take(parseJson(text))) heard();
     },
   };
-  if (way === 0 && WebSocket) return openSocket(line, WebSocket, dial);
-  await (way === WORST ? poll(job, line) : runStream(line, http.fetch, dial));
+  if (way === 'socket' && WebSocket) return openSocket(line, WebSocket, dial);
+  await (way === 'poll' ? poll(it, line, heard) : runStream(line, http.fetch, dial));
   line.finish();
 }
 
 /** Asks again and again, each time until there is news, and ends with the first failure. */
-async function poll(job: Followed, line: Span): Promise<void> {
-  const { timing } = job.http;
+async function poll(it: Followed, line: Span, heard: () => unknown): Promise<void> {
+  const { timing } = it.http;
   // The first one does not wait, so that it is known at once whether polls get through.
   for (let wait = 0; !line.signal.aborted; wait = timing.wait) {
     line.after(timing.request);
     const spaced = pause(timing.poll, timing, line.signal);
-    await ask(job, line.signal, 'poll', wait);
+    await it.poll(line.signal, wait);
     line.open();
+    heard();
     await spaced;
   }
-}
-
-/** One plain GET. @throws {ExportApiError} when there will never be an answer. */
-async function look(job: Followed, signal: AbortSignal): Promise<void> {
-  try {
-    await ask(job, signal);
-  } catch (error) {
-    if (!signal.aborted && !isRetryable(error)) throw error;
-  }
-}
-
-/** Asks once what happened, and waits for that at most so many seconds. */
-async function ask(job: Followed, signal: AbortSignal, way?: Way, wait = 0): Promise<void> {
-  const since = job.since();
-  const path = pathOf(job.id) + (since === null ? '' : `?since=${since}&wait=${wait}`);
-  const { events = [], ...now } = await job.http.call(path, isPollReply, { jobId: job.id, signal });
-  for (const message of [...events, now]) job.take(message, () => way);
 }

@@ -52,6 +52,10 @@ export const isReport = (value: unknown): value is Report =>
   has(value, 'string', 'job_id') &&
   has(value, 'number', 'seq', 'progress', 'attempt');
 
+/** All is told that there was to tell. */
+export const isReady = (value: unknown): value is { type: 'ready'; cursor: number } =>
+  isObject(value) && value.type === 'ready' && has(value, 'number', 'cursor');
+
 export const isCreateReply = (value: unknown): value is CreateReply =>
   isObject(value) && isJob(value.job) && has(value, 'string', 'viewer_token');
 

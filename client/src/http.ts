@@ -11,11 +11,17 @@ import { backoff, reasonOf, type Timing } from './timing.ts';
 
 export interface HttpConfig {
   baseUrl?: string | undefined;
-  /** Called before every call and dial. The job's id, or null when the call concerns no one job. */
-  getToken?: ((jobId: string | null) => Token | Promise<Token>) | undefined;
+  /**
+   * Called before every call and dial, so that a token may be short-lived. The job's id, or null when it
+   * concerns no one job; whether it is the `feed` of all jobs of an owner, which takes a token of its own.
+   */
+  getToken?: ((jobId: string | null, purpose: Purpose) => Token | Promise<Token>) | undefined;
   fetch?: typeof fetch | undefined;
+  WebSocket?: typeof WebSocket | undefined;
 }
 type Token = string | null | undefined;
+/** What a token is needed for. */
+export type Purpose = 'call' | 'feed';
 
 export interface Call {
   method?: 'GET' | 'POST';
@@ -40,6 +46,10 @@ export const pathOf = (jobId: string): string => `/api/jobs/${encodeURIComponent
 
 export type Guard<T> = (value: unknown) => value is T;
 
+/** A path with those of `values` that are known as its query. */
+export const withQuery = (path: string, values: object): string =>
+  `${path}?${new URLSearchParams(Object.entries(values).filter(([, value]) => value !== undefined))}`;
+
 /** The one place that speaks HTTP: addresses, credentials, time-outs, errors. */
 export class Http {
   readonly timing: Timing;
@@ -54,6 +64,11 @@ export class Http {
     return this.#config.fetch ?? globalThis.fetch;
   }
 
+  /** Undefined where there are no sockets. */
+  get WebSocket(): typeof WebSocket | undefined {
+    return this.#config.WebSocket ?? globalThis.WebSocket;
+  }
+
   /** An absolute address from a path of the server, or the address itself when it is absolute. */
   url(path: string): string {
     if (/^https?:/.test(path)) return path;
@@ -62,8 +77,8 @@ export class Http {
     return base.replace(/\/$/, '') + path;
   }
 
-  token(jobId: string | null): Promise<string | null> {
-    return this.reach(async () => (await this.#config.getToken?.(jobId)) ?? null);
+  token(jobId: string | null, purpose: Purpose = 'call'): Promise<string | null> {
+    return this.reach(async () => (await this.#config.getToken?.(jobId, purpose)) ?? null);
   }
 
   /**

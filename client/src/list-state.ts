@@ -1,4 +1,5 @@
-import type { ExportJob, ListReply } from '@export-jobs/protocol';
+import type { ExportJob, JobStatus, ListReply } from '@export-jobs/protocol';
+import { newestFirst } from './order.ts';
 
 export interface ListState {
   jobs: readonly ExportJob[];
@@ -60,4 +61,21 @@ function withFirstPage(state: ListState, page: ListReply): Pick<ListState, 'jobs
 function joined(first: readonly ExportJob[], rest: readonly ExportJob[]): ExportJob[] {
   const seen = new Set(first.map((job) => job.id));
   return [...first, ...rest.filter((job) => !seen.has(job.id))];
+}
+
+/**
+ * The rows of the pages that were loaded, newest first: the list says how far they go back (`cursor`: not to
+ * the first job of all), and what is heard live says what there is of them and how it is now.
+ */
+export function onPages(known: {
+  listed: readonly ExportJob[];
+  cursor: string | null;
+  live: readonly ExportJob[];
+  status: JobStatus | undefined;
+}): readonly ExportJob[] {
+  const { listed, cursor, live, status } = known;
+  const oldest = (cursor !== null && listed.at(-1)?.created_at) || 0;
+  return joined(live, listed)
+    .filter((job) => job.created_at >= oldest && (status ?? job.status) === job.status)
+    .toSorted(newestFirst);
 }

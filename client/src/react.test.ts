@@ -1,24 +1,29 @@
-import { createElement, StrictMode, useEffect } from 'react';
+import { createElement, StrictMode, useEffect, useState } from 'react';
 import type { Root } from 'react-dom/client';
 import { renderToString } from 'react-dom/server';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fakeGlobals } from '../test/dom.ts';
+import { FeedLog } from '../test/feed-log.ts';
 import { JobLog } from '../test/job-log.ts';
-import { complete, running, waiting } from '../test/jobs.ts';
-import { json, problem, viewerServer } from '../test/viewer-server.ts';
+import { cancelled, complete, running, waiting } from '../test/jobs.ts';
+import { json, problem, viewerServer, type Handlers } from '../test/viewer-server.ts';
 import { createClient } from './client.ts';
 import { nextCreateState } from './create-state.ts';
-import { listReducer, NO_LIST } from './list-state.ts';
+import { listReducer, NO_LIST, onPages } from './list-state.ts';
 import { nextEta } from './eta.ts';
 import {
   ExportProgress,
   ExportsProvider,
+  useCancelExport,
+  useExportHistory,
   useExportJob,
+  useExports,
   useUpload,
+  type ExportHistory,
   type ExportProgressProps,
   type Upload,
 } from './react.ts';
-import { sharedWatch } from './shared.ts';
+import { sharedFeed, sharedWatch } from './shared.ts';
 
 describe('shared watches', () => {
   it('gives all who watch one job the same watch, per client', () => {
@@ -45,6 +50,19 @@ describe('the list', () => {
     expect(list.jobs.map(({ id }) => id)).toEqual(['d', 'c', 'b', 'a']);
     expect(list.cursor).toBeNull();
   });
+
+  it('shows what is live on the pages that were loaded, nothing twice, newest first', () => {
+    const job = (id: string, created_at: number, as = complete(1)) => ({ ...as, id, created_at });
+    const listed = [job('d', 4), job('b', 2)];
+    const moved = { ...running(5, 50), id: 'b', created_at: 2 };
+    const live = [job('new', 9), moved, job('too old', 1)];
+    const rows = (cursor: string | null, status?: 'complete') =>
+      onPages({ listed, cursor, live, status }).map(({ id }) => id);
+    expect(rows('more')).toEqual(['new', 'd', 'b']);
+    expect(rows(null)).toEqual(['new', 'd', 'b', 'too old']);
+    expect(rows('more', 'complete')).toEqual(['new', 'd']);
+    expect(onPages({ listed, cursor: 'more', live, status: undefined })[2]).toBe(moved);
+  });
 });
 
 describe('creating', () => {
@@ -68,6 +86,16 @@ describe('server rendering', () => {
     }
     const page = createElement(ExportsProvider, { client }, createElement(Progress));
     expect(renderToString(createElement(StrictMode, null, page))).toBe('<p>42 idle</p>');
+  });
+
+  it('shows the initial jobs of each visitor alone, though they share a client', () => {
+    const client = createClient();
+    const htmlOf = (id: string) => {
+      const initial = [{ ...running(1, 1), id }];
+      const Ids = () => useExports({ initial }).jobs.map((job) => job.id);
+      return renderToString(createElement(ExportsProvider, { client }, createElement(Ids)));
+    };
+    expect([htmlOf('one'), htmlOf('two')]).toEqual(['one', 'two']);
   });
 });
 
@@ -135,6 +163,147 @@ describe('mounted, in strict mode', () => {
     watch.offer(running(3000, 70));
     await new Promise((resolve) => setImmediate(resolve));
     expect(renders).toBe(before);
+  });
+
+  it('many components with one filter watch all exports over one socket', async () => {
+    const feed = new FeedLog();
+    feed.say({ ...running(1000, 5), id: 'a', created_at: 1 });
+    await using feeds = await viewerServer(feed.handlers);
+    const client = createClient({ baseUrl: feeds.baseUrl });
+    const Ids = () =>
+      useExports()
+        .jobs.map(({ id }) => id)
+        .join();
+    const Waiting = () =>
+      useExports({ status: 'pending' })
+        .jobs.map(({ id }) => id)
+        .join();
+    const mounted = await Promise.all([Ids, Ids, Ids].map((show) => mount(client, show)));
+    await vi.waitFor(() => expect(mounted.map(({ text }) => text())).toEqual(['a', 'a', 'a']));
+    feed.say({ ...waiting(1000), id: 'b', created_at: 2 });
+    await vi.waitFor(() => expect(mounted[2]?.text()).toBe('b,a'));
+    expect(feeds.dials()).toBe(1);
+    const other = await mount(client, Waiting);
+    await vi.waitFor(() => expect(other.text()).toBe('b'));
+    expect(feeds.dials()).toBe(2);
+    for (const { root } of [...mounted, other]) root.unmount();
+    await vi.waitFor(() => expect([feeds.openSockets(), feed.viewers]).toEqual([0, 0]));
+  });
+
+  it('a burst of reports is one render a frame', async () => {
+    const frames: (() => void)[] = [];
+    vi.stubGlobal('requestAnimationFrame', (draw: () => void) => frames.push(draw));
+    vi.stubGlobal('cancelAnimationFrame', () => undefined);
+    const feed = new FeedLog();
+    feed.say({ ...running(1000, 0), id: 'a' });
+    await using feeds = await viewerServer(feed.handlers);
+    const client = createClient({ baseUrl: feeds.baseUrl });
+    const shown: number[] = [];
+    const Percent = () => {
+      const { progress = -1 } = useExports().jobs[0] ?? {};
+      useEffect(() => void shown.push(progress), [progress]);
+      return `${progress}`;
+    };
+    const { text } = await mount(client, Percent);
+    const draw = () => {
+      for (const frame of frames.splice(0)) frame();
+    };
+    await vi.waitFor(() => {
+      draw();
+      expect(text()).toBe('0');
+    });
+    for (let n = 1; n < 50; n += 1) feed.report({ ...running(1000 + n, n), id: 'a' });
+    await vi.waitFor(() => expect(sharedFeed(client, {}).get('a')?.progress).toBe(49));
+    expect([text(), frames.length]).toEqual(['0', 1]);
+    draw();
+    await vi.waitFor(() => expect(text()).toBe('49'));
+    expect(shown.filter((progress) => progress > 0 && progress < 49)).toEqual([]);
+  });
+
+  it('a history has pages from the list and news from the feed, each row once', async () => {
+    const feed = new FeedLog();
+    for (const [n, id] of ['a', 'b', 'c', 'd', 'e'].entries()) {
+      feed.note({ ...complete(3000), id, created_at: n });
+    }
+    feed.note({ ...running(1000, 0), id: 'c', created_at: 2 });
+    await using feeds = await viewerServer(feed.handlers);
+    const client = createClient({ baseUrl: feeds.baseUrl });
+    let history: ExportHistory | undefined;
+    const Rows = () => {
+      const now = useExportHistory({ limit: 2 });
+      useEffect(() => void (history = now));
+      return now.jobs.map(({ id, progress }) => `${id}${progress}`).join(' ');
+    };
+    const { text } = await mount(client, Rows);
+    const shows = (rows: string) => vi.waitFor(() => expect(text()).toBe(rows));
+    await shows('e100 d100');
+    await vi.waitFor(() => expect(history?.cursor).toBe('2'));
+    history?.loadMore();
+    await shows('e100 d100 c0 b100');
+    feed.say({ ...waiting(1000), id: 'f', created_at: 9 });
+    feed.report({ ...running(1300, 30), id: 'c', created_at: 2 });
+    await shows('f0 e100 d100 c30 b100');
+    await vi.waitFor(() => expect(history?.cursor).toBe('4'));
+    history?.refresh();
+    feed.say({ ...complete(3000), id: 'c', created_at: 2 });
+    history?.loadMore();
+    await shows('f0 e100 d100 c100 b100 a100');
+    await vi.waitFor(() => expect(history?.cursor).toBeNull());
+    expect([feeds.dials(), history?.connection]).toEqual([1, 'live']);
+  });
+
+  it('a history of one status loses what leaves it, and another status needs no other socket', async () => {
+    const feed = new FeedLog();
+    feed.note({ ...running(1000, 0), id: 'a', created_at: 1 });
+    const handlers: Handlers = {
+      ...feed.handlers,
+      http(request, body, response) {
+        if (!request.url?.includes('status=')) return feed.handlers.http?.(request, body, response);
+        const running = request.url.includes('status=processing');
+        const jobs = running ? [{ ...listed, id: 'a', created_at: 1 }] : [];
+        json(response, 200, { data: jobs, next_cursor: null });
+      },
+    };
+    const listed = running(1000, 0);
+    await using feeds = await viewerServer(handlers);
+    const client = createClient({ baseUrl: feeds.baseUrl });
+    let choose: (status: 'processing' | 'complete') => void = () => undefined;
+    const Rows = () => {
+      const [status, setStatus] = useState<'processing' | 'complete'>('processing');
+      useEffect(() => void (choose = setStatus));
+      const { jobs, loaded } = useExportHistory({ status });
+      return `${status} ${loaded} ${jobs.map(({ id }) => id).join()}`;
+    };
+    const { text } = await mount(client, Rows);
+    await vi.waitFor(() => expect(text()).toBe('processing true a'));
+    await vi.waitFor(() => expect(feed.viewers).toBe(1));
+    feed.say({ ...complete(3000), id: 'a', created_at: 1 });
+    await vi.waitFor(() => expect(text()).toBe('processing true '));
+    choose('complete');
+    await vi.waitFor(() => expect(text()).toBe('complete true a'));
+    expect(feeds.dials()).toBe(1);
+  });
+
+  it('a cancelled job is shown so to all who watch it, before any socket says it', async () => {
+    const ended = { ...cancelled(2000), id: 'a' };
+    await using server = await viewerServer({
+      refuse: () => 0,
+      http: (_request, _body, response) => json(response, 200, { job: ended }),
+    });
+    const client = createClient({ baseUrl: server.baseUrl });
+    const initial = { ...running(1000, 5), id: 'a' };
+    const list = [initial];
+    let cancel: ReturnType<typeof useCancelExport> | undefined;
+    const Both = () => {
+      const own = useCancelExport();
+      useEffect(() => void (cancel = own));
+      const { job } = useExportJob('a', { initial });
+      return `${job?.status} ${useExports({ initial: list }).jobs[0]?.status}`;
+    };
+    const { text } = await mount(client, Both);
+    await vi.waitFor(() => expect(text()).toBe('processing processing'));
+    await cancel?.('a');
+    await vi.waitFor(() => expect(text()).toBe('cancelled cancelled'));
   });
 
   it('an upload tells what is sent, and its end or what failed', async () => {

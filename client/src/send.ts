@@ -1,9 +1,9 @@
 // What sends: uploads and creations. The client loads this when it is needed, so that who only watches
 // does not carry it.
-import type { ExportOptionsInput } from '@export-jobs/protocol';
+import type { CreateReply, ExportOptionsInput } from '@export-jobs/protocol';
 import type { Created, CreateOptions } from './client.ts';
 import { isCreateReply } from './guards.ts';
-import { jsonOf, type Http } from './http.ts';
+import { jsonOf, pathOf, type Http } from './http.ts';
 import { uploadFile, type UploadSource } from './upload.ts';
 
 export { uploadFile } from './upload.ts';
@@ -29,4 +29,9 @@ export async function createExport(
     signal,
   });
   return { ...reply, upload_id };
+}
+
+/** A new job like one that failed or was cancelled. Safe to repeat: the server makes one alone. */
+export function retryExport(http: Http, jobId: string): Promise<CreateReply> {
+  return http.callSafely(`${pathOf(jobId)}/retry`, isCreateReply, { method: 'POST', jobId });
 }

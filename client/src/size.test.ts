@@ -7,6 +7,8 @@ import { describe, expect, it } from 'vitest';
 // What a page must load before it can watch; what sends is loaded with the first upload.
 
 const LIMIT = 4096;
+/** What the feed may add to that. */
+const FEED_LIMIT = 1024;
 
 /** Bytes of a module with all that it imports, as a page would get it. */
 async function sizeOf(file: string, external: string[] = []): Promise<number> {
@@ -41,6 +43,11 @@ describe('the client', () => {
     const core = await sizeOf('index.ts', ['./send.ts']);
     expect(core).toBeLessThan(LIMIT);
     expect(await sizeOf('index.ts')).toBeGreaterThan(core + 500);
+  });
+
+  it('loads what watches all exports with its own entry alone, which adds little to the core', async () => {
+    const both = await sizeOf('../test/both-entries.ts', ['./send.ts']);
+    expect(both - (await sizeOf('index.ts', ['./send.ts']))).toBeLessThan(FEED_LIMIT);
   });
 
   it('is as large as the README says', async () => {

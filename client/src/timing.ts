@@ -49,7 +49,7 @@ export const DEFAULT_TIMING: Timing = {
 };
 
 /** Half of `ms` and a random part of the other half, so that crowds spread out. */
-export const jitter = (ms: number, { random }: Timing): number => (ms + random() * ms) / 2;
+export const jitter = (ms: number, { random }: Timing): number => (ms * (1 + random())) / 2;
 
 /** The wait after so many failures in a row. */
 export const backoff = (n: number, timing: Timing): number =>

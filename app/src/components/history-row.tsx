@@ -1,36 +1,24 @@
 import type { ExportJob } from '@export-jobs/client';
 import { useExportClient, useExportJob } from '@export-jobs/client/react';
-import { useEffect, useRef, useState, type RefObject } from 'react';
 import { byHand, CONTAINER_NAMES, jobLine } from '../lib/describe.ts';
 import { ago, exactTime, percent } from '../lib/format.ts';
 import { useMemory } from '../lib/memory.ts';
 import { hrefOf } from '../lib/route.ts';
-import { isIndeterminate, STEPS, stepOf } from '../lib/stages.ts';
+import { isIndeterminate, shownPercent, STEPS, stepOf } from '../lib/stages.ts';
 import { stripOfJob } from '../lib/strip.ts';
 import { Thumbnail } from './glow.tsx';
 import { Icon } from './icon.tsx';
 
-/** A past or running export. `live` rows follow their job while they are in view. */
-export function HistoryRow(props: {
-  job: ExportJob;
-  live: boolean;
-  current: boolean;
-  now: number;
-  onEnded: () => void;
-}) {
-  const { live, current, now, onEnded } = props;
-  const row = useRef<HTMLLIElement>(null);
-  const visible = useVisible(row);
-  const watched = useExportJob(live && visible ? props.job.id : null, { initial: props.job });
-  const job = watched.job ?? props.job;
-  const ended = live && 'completed_at' in job;
-  useEffect(() => {
-    if (ended) onEnded();
-  }, [ended, onEnded]);
+/** A past or running export, as it is now. */
+export function HistoryRow(props: { job: ExportJob; current: boolean; now: number }) {
+  const { current, now } = props;
+  // The open one has a socket of its own, which is faster; the page must not show two numbers of one job.
+  const { job: open } = useExportJob(current ? props.job.id : null);
+  const job = open !== null && open.seq > props.job.seq ? open : props.job;
   const strip = stripOfJob(job, useMemory(job.id));
   const name = job.filename ?? job.id;
   return (
-    <li ref={row} className="row" data-testid="row" data-status={job.status} data-current={current}>
+    <li className="row" data-testid="row" data-status={job.status} data-current={current}>
       <Thumbnail strip={strip} label={job.options ? CONTAINER_NAMES[job.options.container] : '—'} />
       <div className="row-text">
         <a className="row-name" href={hrefOf(job.id)} aria-current={current ? 'page' : undefined}>
@@ -66,12 +54,11 @@ function RowState({ job }: { job: ExportJob }) {
     <div className="row-progress" data-tone={step?.id} data-indeterminate={isIndeterminate(job)}>
       <p>
         <span>{step?.name}</span>
-        <span>{isIndeterminate(job) ? '' : percent(job.progress)}</span>
+        <span>{isIndeterminate(job) ? '' : percent(shownPercent(job))}</span>
       </p>
       <progress
-        key={job.attempt}
         max={100}
-        value={isIndeterminate(job) ? undefined : job.progress}
+        value={isIndeterminate(job) ? undefined : shownPercent(job)}
         aria-label={`Export of ${job.filename ?? job.id}`}
       />
     </div>
@@ -92,17 +79,4 @@ function RowAction({ job, name }: { job: ExportJob; name: string }) {
       <Icon name="download" />
     </a>
   );
-}
-
-function useVisible(ref: RefObject<HTMLElement | null>): boolean {
-  const [visible, setVisible] = useState(false);
-  useEffect(() => {
-    if (ref.current === null) return undefined;
-    const observer = new IntersectionObserver((entries) =>
-      setVisible(entries.some(({ isIntersecting }) => isIntersecting)),
-    );
-    observer.observe(ref.current);
-    return () => observer.disconnect();
-  }, [ref]);
-  return visible;
 }

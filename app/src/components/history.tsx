@@ -1,5 +1,5 @@
 import { ExportApiError, type JobStatus } from '@export-jobs/client';
-import type { ExportList } from '@export-jobs/client/react';
+import type { ExportHistory } from '@export-jobs/client/react';
 import { useEffect, useId, useState } from 'react';
 import { setAccessKey } from '../lib/access.ts';
 import { useNow } from '../lib/use-now.ts';
@@ -17,22 +17,15 @@ const FILTERS: readonly Choice<Filter>[] = [
   { value: 'cancelled', name: 'Cancelled' },
 ];
 
-/** Sockets that the list may hold at a time. */
-const LIVE_ROWS = 6;
-/** How often running rows beyond those are read again, ms. */
-const RENEW_MS = 10_000;
-
 export function History(props: {
-  list: ExportList;
+  list: ExportHistory;
   filter: Filter;
   onFilter: (filter: Filter) => void;
   current: string | null;
 }) {
   const { list, filter, current } = props;
   const now = useNow(20_000);
-  const running = list.jobs.filter(({ status }) => status === 'pending' || status === 'processing');
-  const live = new Set(running.slice(0, LIVE_ROWS).map(({ id }) => id));
-  useRenewal(list.refresh, running.length > LIVE_ROWS);
+  useFreshLinks(list.refresh);
   return (
     <section className="history" id="history" tabIndex={-1} aria-labelledby="history-title">
       <header>
@@ -47,14 +40,7 @@ export function History(props: {
       )}
       <ul className="rows" aria-busy={list.loading}>
         {list.jobs.map((job) => (
-          <HistoryRow
-            key={job.id}
-            job={job}
-            live={live.has(job.id)}
-            current={job.id === current}
-            now={now}
-            onEnded={list.refresh}
-          />
+          <HistoryRow key={job.id} job={job} current={job.id === current} now={now} />
         ))}
       </ul>
       {list.cursor !== null && (
@@ -71,19 +57,15 @@ export function History(props: {
   );
 }
 
-/** Reads the list again when someone returns to the page, and at times while `often` is needed. */
-function useRenewal(refresh: () => void, often: boolean) {
+/** Reads the list again when someone returns to the page: the links in it last for a while only. */
+function useFreshLinks(refresh: () => void) {
   useEffect(() => {
     const renew = () => {
       if (document.visibilityState === 'visible') refresh();
     };
     document.addEventListener('visibilitychange', renew);
-    const timer = often ? setInterval(renew, RENEW_MS) : undefined;
-    return () => {
-      document.removeEventListener('visibilitychange', renew);
-      clearInterval(timer);
-    };
-  }, [refresh, often]);
+    return () => document.removeEventListener('visibilitychange', renew);
+  }, [refresh]);
 }
 
 function ListError({ error, onRetry }: { error: Error; onRetry: () => void }) {

@@ -22,8 +22,7 @@ export interface Bench {
   start: () => Promise<void>;
 }
 
-/** `onCreated` is called when a job has come to be, just before its page is shown. */
-export function useBench(onCreated: () => void): Bench {
+export function useBench(): Bench {
   const create = useCreateExport();
   const { source, current, replace, open } = useSource();
   const [settings, setSettings] = useState(DEFAULTS);
@@ -54,7 +53,6 @@ export function useBench(onCreated: () => void): Bench {
     if (made === null) return;
     replace(current.current && { ...current.current, uploadId: made.upload_id });
     create.reset();
-    onCreated();
     goTo(made.job.id);
   };
   return {

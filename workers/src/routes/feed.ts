@@ -11,10 +11,11 @@ const FEED_TOKEN_MS = 60 * 60_000;
 /** `GET /api/feed?tag=&status=&since=`: all jobs of an owner on one socket. */
 export async function watchFeed(c: Ctx): Promise<Response> {
   const settings = settingsOf(c.env);
-  if (c.req.header('upgrade')?.toLowerCase() !== 'websocket') throw new Refusal('upgrade_required');
   checkOrigin(c.req.raw, settings);
   const tenant = feedOf(c.req.raw, settings);
   parseOr('invalid_query', FeedQuery, c.req.query());
+  // Last, because a browser hides why an upgrade was refused: the same as a plain GET tells.
+  if (c.req.header('upgrade')?.toLowerCase() !== 'websocket') throw new Refusal('upgrade_required');
   if (!c.env.EXPORT_FEED)
     throw new NotConfigured('the configuration needs the binding EXPORT_FEED');
   const url = new URL('/feed', c.req.url);
