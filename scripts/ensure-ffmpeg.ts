@@ -1,8 +1,7 @@
 // Responsible for an ffmpeg that this machine can run: one that is there, or else one installed.
 import { pathToFileURL } from 'node:url';
-import { existsSync } from 'node:fs';
 import { locateFfmpeg } from '../renderer/src/ffmpeg/locate.ts';
-import { run } from './lib/run.ts';
+import { aptInstall } from './lib/apt.ts';
 import { report, UserError } from './lib/user-error.ts';
 
 type Found = Awaited<ReturnType<typeof locateFfmpeg>>;
@@ -16,7 +15,7 @@ export async function ensureFfmpeg(say: (text: string) => void = console.error):
   let found = await locate();
   if (found instanceof Error && process.env['FFMPEG_PATH']) throw new UserError(found.message);
   const isMissing = found instanceof Error || found.from === 'npm';
-  if (isMissing && canApt() && (await aptInstall(say))) found = await locate();
+  if (isMissing && (await aptInstall('ffmpeg', say))) found = await locate();
   if (found instanceof Error) throw new UserError(found.message);
   if (found.from === 'npm') {
     say('using the ffmpeg of an npm package: an old build with fewer formats (npm run doctor)');
@@ -28,26 +27,6 @@ async function locate(): Promise<Found | Error> {
   return await locateFfmpeg().catch((error: unknown) =>
     error instanceof Error ? error : new Error(String(error)),
   );
-}
-
-function canApt(): boolean {
-  const isRoot = process.getuid?.() === 0;
-  return isRoot && existsSync('/etc/debian_version') && existsSync('/usr/bin/apt-get');
-}
-
-/** Only as root and without questions, as in a container; elsewhere it is the user's own business. */
-async function aptInstall(say: (text: string) => void): Promise<boolean> {
-  say('ffmpeg is not installed; installing it with apt-get (about a minute)…');
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  const steps = [['update'], ['install', '-y', '--no-install-recommends', 'ffmpeg']];
-  for (const args of steps) {
-    const { code, output } = await run('/usr/bin/apt-get', args, { env });
-    if (code === 0) continue;
-    const tail = output.trimEnd().split('\n').slice(-3).join('\n');
-    say(`apt-get ${args.join(' ')} failed (${code}):\n${tail}`);
-    return false;
-  }
-  return true;
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

@@ -20,8 +20,12 @@ export async function post<S extends v.GenericSchema>(
   url: string,
   body: unknown,
   schema: S,
+  token?: string,
 ): Promise<v.InferOutput<S>> {
-  const headers = { 'content-type': 'application/json' };
+  const headers = {
+    'content-type': 'application/json',
+    ...(token !== undefined && { authorization: `Bearer ${token}` }),
+  };
   return await read(
     await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) }),
     schema,
@@ -71,6 +75,8 @@ export type Heard = JobMessage & { job: ExportJob };
 /** A viewer that notes everything it hears, until its socket closes. */
 export class Viewer {
   readonly heard: Heard[] = [];
+  /** How many pings were answered. */
+  pongs = 0;
   readonly #socket: WebSocket;
   readonly #waiting = new Set<() => void>();
 
@@ -79,6 +85,7 @@ export class Viewer {
     this.#socket = new WebSocket(`${base.replace('http', 'ws')}/api/jobs/${jobId}/ws${query}`);
     this.#socket.addEventListener('message', ({ data }) => {
       const message = v.parse(v.pipe(v.string(), v.parseJson(), WebSocketMessage), data);
+      if (message.type === 'pong') this.pongs += 1;
       const job = seenAfter(message, this.heard.at(-1)?.job ?? null);
       if (message.type !== 'pong' && job) this.heard.push({ ...message, job });
       for (const wake of this.#waiting) wake();
@@ -111,6 +118,10 @@ export class Viewer {
   /** The job once it has ended. */
   async end(timeoutMs = 60_000): Promise<ExportJob> {
     return (await this.hears(({ job }) => 'completed_at' in job, timeoutMs)).job;
+  }
+
+  send(text: string): void {
+    this.#socket.send(text);
   }
 
   close(): void {

@@ -33,14 +33,21 @@ afterAll(async () => {
 
 /** A data folder with the newest schema, copied from one that is made once: wrangler takes seconds. */
 export async function migratedFolder(): Promise<string> {
-  const template = path.join(CACHE, `migrated-${await migrationsHash()}`);
-  if (!existsSync(template)) {
-    const making = `${template}-${process.pid}`;
-    await mkdir(making, { recursive: true });
-    await migrate(making);
-    await rename(making, template);
-  }
+  template ??= makeTemplate();
   const dataDir = await temporaryFolder('data');
-  await cp(template, dataDir, { recursive: true });
+  await cp(await template, dataDir, { recursive: true });
   return dataDir;
+}
+
+/** Made once in a process, for two stacks that start at the same time. */
+let template: Promise<string> | undefined;
+
+async function makeTemplate(): Promise<string> {
+  const made = path.join(CACHE, `migrated-${await migrationsHash()}`);
+  if (existsSync(made)) return made;
+  const making = `${made}-${process.pid}`;
+  await mkdir(making, { recursive: true });
+  await migrate(making);
+  await rename(making, made);
+  return made;
 }

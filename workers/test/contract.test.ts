@@ -41,6 +41,13 @@ describe('the smoke test', () => {
     expect(await complete.json()).toEqual({ success: true });
     const { output_url } = { output_url: '', ...(await viewer.last('complete')) };
     expect(output_url).toContain(`/api/videos/download/${encodeURIComponent('out/a b.mp4')}`);
+    const log = await (await call(`/api/jobs/${id}/events`)).text();
+    const Line = v.object({ view: v.object({ status: v.string() }) });
+    const states = log
+      .trim()
+      .split('\n')
+      .map((line) => v.parse(Line, JSON.parse(line)).view.status);
+    expect(states).toEqual(['pending', 'processing', 'complete']);
   });
 
   it('the record in D1 follows with its times', async () => {
@@ -248,10 +255,11 @@ describe('viewers', () => {
     await say(id, 'progress', { progress: 20 });
     await say(id, 'error', { error: 'twice' });
     const viewer = await Viewer.open(id, '?since=1000');
-    await until(() => viewer.jobs.length === 2);
-    expect(viewer.jobs.map(({ seq, retry_count }) => [seq, retry_count])).toEqual([
-      [2000, 1],
-      [4000, 2],
+    await until(() => viewer.jobs.length === 3);
+    expect(viewer.jobs.map(({ seq, status, retry_count }) => [seq, status, retry_count])).toEqual([
+      [2000, 'pending', 1],
+      [3000, 'processing', 1],
+      [4000, 'pending', 2],
     ]);
   });
 });

@@ -60,6 +60,13 @@ describe('the renderer’s socket', () => {
     expect(await getJob(job.id)).toMatchObject({ attempt: 2, status: 'pending' });
   });
 
+  it('remembers a report that comes with the connection', async () => {
+    const { job, channel } = await rendering();
+    await channel.progress(10, { stage: 'rendering' });
+    await evict(job.id);
+    expect(await getJob(job.id)).toMatchObject({ progress: 10, stage: 'rendering' });
+  });
+
   it('refuses what the POST refuses, in the same words', async () => {
     const { channel } = await rendering();
     expect(await channel.complete('never stored')).toMatchObject({

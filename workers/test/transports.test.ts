@@ -138,6 +138,22 @@ describe('a long poll', () => {
     expect(seen).toEqual(['pending', 'processing', 'pending']);
   });
 
+  it('tells the job as its last event leaves it, reports included', async () => {
+    const { job, renderer } = await rendering();
+    await renderer.claim();
+    await renderer.progress(37, { stage: 'rendering' });
+    const { seq } = await getJob(job.id);
+    const waiting = poll(job.id, `since=${seq}&wait=30`);
+    await until(async () => {
+      const status = await stubOf(job.id).status();
+      return 'connections' in status && status.connections === 1;
+    });
+    await renderer.progress(52, { stage: 'rendering' });
+    const reply = await waiting;
+    expect(reply.events).toMatchObject([{ type: 'progress', progress: 52 }]);
+    expect(reply.job).toMatchObject({ progress: 52, seq: reply.events.at(-1)?.seq });
+  });
+
   it('waits for the next news and brings it', async () => {
     const { job, renderer } = await rendering();
     await renderer.claim();

@@ -88,7 +88,8 @@ export class JobStore {
     const owed = effects.filter((effect) => !isQuestion(effect));
     const add = () => this.outbox.add(owed, at);
     // Progress by hand is only a hint that the next report replaces; every change of state is kept.
-    if (happening === 'progress') return this.#saveWith(job, this.#log, policy, at, add);
+    const isHint = happening === 'progress' && view.status === this.#lastLogged?.status;
+    if (isHint) return this.#saveWith(job, this.#log, policy, at, add);
     const log = [...this.#log, entryOf(this.#lastLogged, view, { at, happening })];
     const fresh = this.#saveWith(job, log, policy, at, add);
     this.#logged = view;

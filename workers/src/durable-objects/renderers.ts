@@ -97,7 +97,7 @@ export class Renderers {
     if (!socket || job.state !== 'running') return;
     const { at, stage } = this.#remembered;
     if (isReport && stage === job.stage && job.updatedAt - at < REMEMBER_MS) return;
-    this.#remembered = { at: job.updatedAt, stage: job.stage };
+    if (isReport) this.#remembered = { at: job.updatedAt, stage: job.stage };
     socket.serializeAttachment({ role: TAG, ...owner, hint: hintOf(job) });
   }
 

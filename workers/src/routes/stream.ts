@@ -6,6 +6,7 @@ import { parseOr } from '../lib/body.ts';
 import { settingsOf } from '../lib/env.ts';
 import { objectOf } from '../lib/object.ts';
 import { Refusal, json } from '../lib/respond.ts';
+import { jobAfter } from '../lib/messages.ts';
 import { cursorOf, forwardToObject, lastSight } from '../lib/sight.ts';
 import type { LastSight } from '../lib/sight.ts';
 import type { Ctx } from './context.ts';
@@ -50,7 +51,7 @@ export async function pollJob(c: Ctx): Promise<Response | null> {
   const waitMs = waitFor(sight.job, asked);
   if (sight.job && waitMs === 0) return polled(sight.job, []);
   const heard = await hearFrom(await sight.dial(), asked.since, waitMs);
-  const job = heard.findLast((message) => 'job' in message)?.job ?? sight.job;
+  const job = heard.reduce(jobAfter, sight.job);
   if (!job) throw new Refusal('job_not_found');
   return polled(job, heard.filter(isAfter(asked.since)));
 }
