@@ -372,6 +372,30 @@ describe('the history', () => {
   });
 });
 
+describe('the history of a page whose feed is refused', () => {
+  it('says quietly that it stands still, and shows the list all the same', async () => {
+    const page = await context.newPage();
+    page.setDefaultTimeout(90_000);
+    await page.routeWebSocket(/\/api\/feed/, (socket) => socket.close());
+    await page.route(/\/api\/feed/, (route) =>
+      route.fulfill({
+        status: 401,
+        json: { code: 'unauthorized', title: 'No token of the feed.', retryable: false },
+      }),
+    );
+    await page.route(/\/api\/jobs\?/, (route) =>
+      route.fulfill({ json: { data: [], next_cursor: null } }),
+    );
+    await page.goto(stack.url);
+    await page.getByText('Nothing yet.').waitFor();
+    await page
+      .getByTestId('not-live')
+      .filter({ hasText: 'This list does not update by itself: No token of the feed.' })
+      .waitFor();
+    expect(await page.getByRole('alert').count()).toBe(0);
+  });
+});
+
 describe('a second export while the only renderer is at work', () => {
   it('says that every renderer is busy, and begins by itself', async () => {
     const first = await openTab(context, stack.url);

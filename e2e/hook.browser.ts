@@ -153,6 +153,8 @@ async function heldBy(cdp: CDPSession): Promise<Held> {
     await cdp.send('Runtime.releaseObject', { objectId });
     return v.parse(v.number(), counted.result.value);
   };
+  // The page's own notes are no part of what the hooks hold.
+  await cdp.send('Runtime.evaluate', { expression: 'hooks.renders.length = 0' });
   await cdp.send('HeapProfiler.collectGarbage');
   const { metrics } = await cdp.send('Performance.getMetrics');
   const metric = (name: string) => metrics.find((one) => one.name === name)?.value ?? Number.NaN;
@@ -171,6 +173,21 @@ async function leftIn(cdp: CDPSession): Promise<Held> {
     const held = await heldBy(cdp);
     return held.sockets === 0 && held;
   });
+}
+
+/**
+ * The same once it is no more than before, but for the heap. Chromium may hold on to the root that was unmounted
+ * last: `another` pushes that out, while what is held of each would only become more.
+ */
+async function leftAs(before: Held, cdp: CDPSession, another: () => Promise<void>): Promise<Held> {
+  let held = await leftIn(cdp);
+  const isAsBefore = () => held.listeners === before.listeners && held.nodes === before.nodes;
+  for (let n = 0; n < 10 && !isAsBefore(); n += 1) {
+    await another();
+    held = await leftIn(cdp);
+  }
+  expect({ ...held, heap: null }).toEqual({ ...before, watches: 0, heap: null });
+  return held;
 }
 
 describe('components that watch a job', () => {
@@ -227,14 +244,14 @@ describe('components that watch a job', () => {
         job.id,
         times,
       ] as const);
-    // What is made once and kept is there after the first ones.
-    await mounts(50);
+    // What is made once and kept, the browser's own tables too, is there after the first ones.
+    await mounts(150);
     const before = await leftIn(cdp);
     await mounts(100);
-    const after = await leftIn(cdp);
-    expect({ ...after, heap: null }).toEqual({ ...before, watches: 0, heap: null });
+    const after = await leftAs(before, cdp, () => mounts(1));
     expect((after.heap - before.heap) / 100).toBeLessThan(1024);
-    expect([sockets.length, job.dials(), await job.viewers()]).toEqual([150, 150, 0]);
+    expect(sockets.length).toBeGreaterThanOrEqual(250);
+    expect([job.dials(), await job.viewers()]).toEqual([sockets.length, 0]);
     expect(sockets.filter((socket) => !socket.isClosed())).toEqual([]);
   });
 
@@ -256,9 +273,10 @@ describe('components that watch a job', () => {
       ] as const);
     await mounts(10);
     const before = await leftIn(cdp);
+    const dialled = sockets.length;
     await mounts(50);
-    const after = await leftIn(cdp);
-    expect({ ...after, heap: null }).toEqual({ ...before, watches: 0, heap: null });
+    await leftAs(before, cdp, () => mounts(1));
+    expect(sockets.length).toBeGreaterThan(dialled);
     await until('the server has nobody left', async () => (await job.viewers()) === 0);
     // The browser says so of every socket that is closed while it is being opened.
     complaints = complaints.filter(

@@ -25,6 +25,26 @@ describe('advance', () => {
     expect(advance(running(6, 68), end)).toMatchObject({ status: 'cancelled', progress: 68 });
   });
 
+  it('never lets the progress of the whole job fall, whatever an end or another attempt says', () => {
+    const now = { ...running(6600, 60), overall_progress: 57 };
+    const said = [
+      { ...running(6700, 61), overall_progress: 10 },
+      { ...waiting(7000, 2), overall_progress: 9 },
+      { ...cancelled(7000), overall_progress: 12 },
+    ];
+    expect(said.map((next) => advance(now, next).overall_progress)).toEqual([57, 57, 57]);
+    const report = { ...reportOf(running(6700, 61)), overall_progress: 10 };
+    expect(withReport(now, report)).toMatchObject({ progress: 61, overall_progress: 57 });
+  });
+
+  it('keeps a whole that nobody knows unknown, and what does not fall as it is', () => {
+    const now = { ...running(6600, 60), overall_progress: 57 };
+    expect(advance(now, running(6700, 61)).overall_progress).toBeNull();
+    expect(advance(running(6600, 60), now).overall_progress).toBe(57);
+    const next = { ...running(6700, 61), overall_progress: 57 };
+    expect(advance(now, next)).toBe(next);
+  });
+
   it('changes nothing after an end, not even for another end', () => {
     const end = complete(9);
     expect(advance(end, running(10, 20))).toBe(end);

@@ -3,16 +3,20 @@ import { isEnded } from './guards.ts';
 
 /**
  * The job to show after hearing `next`, whatever order things arrive in:
- * nothing after an end; never an older `seq`; progress never falls within an attempt. An end is
- * taken whatever its `seq`, since it is the last thing that can be said about a job.
+ * nothing after an end; never an older `seq`; progress never falls within an attempt, nor that of the
+ * whole job ever: a server that crashed has forgotten what it said. An end is taken whatever its `seq`,
+ * since it is the last thing that can be said about a job.
  */
 export function advance(current: ExportJob | null, next: ExportJob): ExportJob {
   if (current === null) return next;
   if (isEnded(current) || (next.seq < current.seq && !isEnded(next))) return current;
-  if (next.attempt === current.attempt && next.progress < current.progress) {
-    return { ...next, progress: current.progress };
+  const { attempt, progress, overall_progress } = current;
+  let shown = next;
+  if (attempt === next.attempt && progress > next.progress) shown = { ...shown, progress };
+  if ((overall_progress ?? 0) > (next.overall_progress ?? 100)) {
+    shown = { ...shown, overall_progress };
   }
-  return next;
+  return shown;
 }
 
 /** A report: what a renderer's progress can change of a job that is being processed. */

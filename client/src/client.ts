@@ -6,8 +6,8 @@ import type {
   ListReply,
   UploadedReply,
 } from '@export-jobs/protocol';
-import { isJobReply, isListReply } from './guards.ts';
-import { Http, pathOf, withQuery, type Call, type HttpConfig } from './http.ts';
+import { isJobReply } from './guards.ts';
+import { Http, pathOf, type Call, type HttpConfig } from './http.ts';
 import { DEFAULT_TIMING, type Timing } from './timing.ts';
 import type { UploadOptions, UploadSource } from './upload.ts';
 import { ExportWatch, type WatchOptions } from './watch.ts';
@@ -73,20 +73,18 @@ export interface ExportClient {
  */
 export function createClient(config: ClientConfig = {}): ExportClient {
   const http = new Http(config, { ...DEFAULT_TIMING, ...config.timing });
-  const sending = () => http.reach(() => import('./send.ts'));
+  const calls = () => http.reach(() => import('./calls.ts'));
   const job = async (id: string, tail: string, call?: Call) =>
     (await http.callSafely(pathOf(id) + tail, isJobReply, { ...call, jobId: id })).job;
 
   return {
-    createExport: async (...what) => (await sending()).createExport(http, ...what),
-    uploadFile: async (...what) => (await sending()).uploadFile(http, ...what),
+    createExport: async (...what) => (await calls()).createExport(http, ...what),
+    uploadFile: async (...what) => (await calls()).uploadFile(http, ...what),
     watchExport: (id, options = {}) => new ExportWatch(http, id, options),
     getExport: (id, call) => job(id, '', call),
     cancelExport: (id) => job(id, '/cancel', { method: 'POST' }),
-    retryExport: async (id) => (await sending()).retryExport(http, id),
-    listExports({ signal, ...filter } = {}) {
-      return http.callSafely(withQuery('/api/jobs', filter), isListReply, { signal });
-    },
+    retryExport: async (id) => (await calls()).retryExport(http, id),
+    listExports: async (options) => (await calls()).listExports(http, options),
     // Where no base is known, as in server rendering, a path stays one.
     downloadUrl: ({ output_url }) => (config.baseUrl ? http.url(output_url) : output_url),
     http,

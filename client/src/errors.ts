@@ -46,16 +46,14 @@ export const askedWait = (error: unknown): number =>
 
 /** Builds the error of a refusal from its status and body. */
 export function apiError(status: number, body: unknown, headers?: Headers): ExportApiError {
-  if (isProblem(body)) return new ExportApiError({ ...body, status }, headers);
-  return new ExportApiError(
-    {
-      title: `Unexpected answer (${status})`,
-      status,
-      code: 'unexpected_response',
-      retryable: status >= 500 || status === 429 || status === 408,
-    },
-    headers,
-  );
+  const problem = isProblem(body)
+    ? body
+    : {
+        title: `Unexpected answer (${status})`,
+        code: 'unexpected_response',
+        retryable: status >= 500 || status === 429 || status === 408,
+      };
+  return new ExportApiError({ ...problem, status }, headers);
 }
 
 /** JSON or `undefined`; callers check the shape next, so a broken text needs no error of its own. */

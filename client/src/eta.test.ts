@@ -2,7 +2,7 @@ import { createElement } from 'react';
 import { renderToString } from 'react-dom/server';
 import { describe, expect, it } from 'vitest';
 import { complete, running, waiting } from '../test/jobs.ts';
-import { nextEta } from './eta.ts';
+import { leftAt, nextEta } from './eta.ts';
 import { ExportProgress, type ProgressShown } from './progress.ts';
 
 const at = (updated_at: number, eta_ms: number | null, eta_p90_ms: number | null = null) =>
@@ -10,15 +10,41 @@ const at = (updated_at: number, eta_ms: number | null, eta_p90_ms: number | null
 
 describe('the time that is left', () => {
   it('goes down with the clock at both ends, and follows new estimates slowly', () => {
-    let eta = nextEta(null, at(0, 10_000, 20_000));
-    eta = nextEta(eta, at(1000, 9000, 19_000));
+    let eta = nextEta(null, at(0, 10_000, 20_000), 0);
+    eta = nextEta(eta, at(1000, 9000, 19_000), 0);
     expect(eta).toMatchObject({ ms: 9000, p90Ms: 19_000 });
-    expect(nextEta(eta, at(2000, 18_000, 28_000))).toMatchObject({ ms: 11_000, p90Ms: 21_000 });
+    expect(nextEta(eta, at(2000, 18_000, 28_000), 0)).toMatchObject({ ms: 11_000, p90Ms: 21_000 });
   });
 
   it('is one number when the server says only one, and never ends before it may', () => {
-    expect(nextEta(null, at(0, 10_000))).toMatchObject({ ms: 10_000, p90Ms: 10_000 });
-    expect(nextEta(null, at(0, 10_000, 4000))).toMatchObject({ ms: 10_000, p90Ms: 10_000 });
+    expect(nextEta(null, at(0, 10_000), 0)).toMatchObject({ ms: 10_000, p90Ms: 10_000 });
+    expect(nextEta(null, at(0, 10_000, 4000), 0)).toMatchObject({ ms: 10_000, p90Ms: 10_000 });
+  });
+});
+
+describe('between two reports', () => {
+  it('the time left is counted down at both ends by the clock here, and never below nothing', () => {
+    // By the server's clock it is an hour later than here.
+    const eta = nextEta(null, at(3_600_000, 10_000, 20_000), 500);
+    const left = [400, 500, 4500, 14_500, 90_000].map((now) => leftAt(eta, now));
+    expect(left).toEqual([
+      { ms: 10_000, p90Ms: 20_000 },
+      { ms: 10_000, p90Ms: 20_000 },
+      { ms: 6000, p90Ms: 16_000 },
+      { ms: 0, p90Ms: 6000 },
+      { ms: 0, p90Ms: 0 },
+    ]);
+    expect(leftAt(nextEta(eta, at(3_601_000, 9000, 19_000), 1600), 2600)).toEqual({
+      ms: 8000,
+      p90Ms: 18_000,
+    });
+    expect(leftAt(null, 0)).toBeNull();
+  });
+
+  it('what one job has left says nothing of another', () => {
+    const eta = nextEta(null, at(0, 10_000), 0);
+    const other = { ...at(-5000, 90_000), id: 'other' };
+    expect(nextEta(eta, other, 0)).toMatchObject({ id: 'other', ms: 90_000 });
   });
 });
 

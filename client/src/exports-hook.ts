@@ -38,7 +38,11 @@ export function useExports({ tag, status, initial }: ExportsInput = {}): Exports
 /** A list whose rows live; `connection` says how. */
 export interface ExportHistory extends ExportList {
   readonly connection: ExportsState['connection'];
+  /** Why the rows do not live, when `connection` is `closed`: the list is read all the same. */
+  readonly feedError: Error | null;
 }
+
+const NO_JOBS: readonly ExportJob[] = [];
 
 /**
  * The past exports a page at a time, and what happens to them now: new ones come first, progress moves, and
@@ -47,11 +51,14 @@ export interface ExportHistory extends ExportList {
 export function useExportHistory(filter: ListInput = {}): ExportHistory {
   const list = useExportList(filter);
   const { tag, status } = filter;
-  const { jobs, connection } = useExports({ tag, initial: list.jobs });
+  const feed = useExports({ tag, initial: list.jobs });
+  const { connection, error: feedError } = feed;
+  // What a feed knew when it was closed only grows old.
+  const live = connection === 'closed' ? NO_JOBS : feed.jobs;
   const { jobs: listed, cursor, loaded } = list;
   const shown = useMemo(
-    () => (loaded ? onPages({ listed, cursor, live: jobs, status }) : []),
-    [listed, cursor, loaded, jobs, status],
+    () => (loaded ? onPages({ listed, cursor, live, status }) : []),
+    [listed, cursor, loaded, live, status],
   );
-  return { ...list, jobs: shown, connection };
+  return { ...list, jobs: shown, connection, feedError };
 }

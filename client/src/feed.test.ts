@@ -173,7 +173,15 @@ describe('one socket for all exports', () => {
     const log = new FeedLog();
     log.say(job('a', 1));
     const abort = new AbortController();
-    await using it = await watching(log.handlers, { signal: abort.signal });
+    let sockets = 0;
+    class Counted extends WebSocket {
+      constructor(...how: ConstructorParameters<typeof WebSocket>) {
+        super(...how);
+        sockets += 1;
+      }
+    }
+    const { signal } = abort;
+    await using it = await watching(log.handlers, { signal }, { WebSocket: Counted });
     const counts: number[] = [];
     for await (const { connection, jobs } of it.watch) {
       counts.push(jobs.length);
@@ -183,7 +191,8 @@ describe('one socket for all exports', () => {
     await vi.waitFor(() => expect(log.viewers).toBe(0));
     expect(it.watch.getSnapshot().connection).toBe('idle');
     it.watch.subscribe(() => undefined);
-    expect(it.server.dials()).toBe(1);
+    await it.client.listExports();
+    expect(sockets).toBe(1);
   });
 });
 
@@ -234,7 +243,7 @@ describe('what happened while it was away', () => {
     await it.on('live');
     await it.shows('short', 'b', 'a');
     expect(it.watch.get('a')?.status).toBe('complete');
-    expect(log.asked).toEqual(['/api/feed?', '/api/feed?since=1003']);
+    expect(log.asked).toEqual(['/api/feed?', `/api/feed?since=${log.start + 3}`]);
     expect(it.seen.some(({ connection, stale }) => connection === 'reconnecting' && stale)).toBe(
       true,
     );
@@ -249,7 +258,7 @@ describe('what happened while it was away', () => {
     expect(it.watch.getSnapshot().jobs.map(({ id }) => id)).toEqual(['b', 'a']);
     await it.on('live');
     await it.shows('c', 'b', 'a');
-    expect(log.asked).toEqual(['/api/feed?since=1002']);
+    expect(log.asked).toEqual([`/api/feed?since=${log.start + 2}`]);
     expect(it.watch.get('a')?.status).toBe('complete');
   });
 
@@ -269,6 +278,82 @@ describe('what happened while it was away', () => {
     log.say(job('last', 999));
     await vi.waitFor(() => expect(it.watch.get('last')).not.toBeNull());
     expect(log.lists).toHaveLength(2);
+  });
+
+  it('is told from the newest cursor on, which moves while it is connected', async () => {
+    const log = new FeedLog();
+    log.say(job('a', 1));
+    await using it = await watching(log.handlers);
+    await it.on('live');
+    log.say(job('b', 2, complete(3000)));
+    const cursor = log.ready();
+    log.say(job('c', 3));
+    await vi.waitFor(() => expect(it.watch.get('c')).not.toBeNull());
+    log.cut();
+    await vi.waitFor(() => expect(it.server.dials()).toBe(2));
+    await it.on('live');
+    expect(log.asked.at(-1)).toBe(`/api/feed?since=${cursor}`);
+  });
+
+  it('is told from the last change on of a job that is watched, and that is no older than a day', async () => {
+    const log = new FeedLog();
+    const mine = { ...log.note({ ...job('a', 1), tags: ['mine'] }) };
+    const other = log.note(job('b', 2));
+    await using it = await watching(log.handlers, { tag: 'mine', initial: [mine, other] });
+    await it.on('live');
+    expect(log.asked).toEqual([`/api/feed?tag=mine&since=${mine.updated_at}`]);
+    const old = { ...job('old', 1, complete(3000)), updated_at: log.start - 25 * 3600_000 };
+    const again = new FeedLog();
+    await using later = await watching(again.handlers, { initial: [old] });
+    await later.on('live');
+    expect(again.asked).toEqual(['/api/feed?']);
+    await later.shows('old');
+  });
+
+  it('is not asked for when a job is offered that is newer than all that was told', async () => {
+    const log = new FeedLog();
+    await using it = await watching(log.handlers);
+    await it.on('live');
+    it.watch.offer([log.note(job('fresh', 1, waiting(1000)))]);
+    await it.shows('fresh');
+    for (let n = 0; n < 2; n += 1) await it.client.listExports();
+    expect(log.lists).toEqual(['/api/jobs?', '/api/jobs?']);
+  });
+
+  it('is asked for when a report tells of a job, or of a change, that was not told', async () => {
+    const log = new FeedLog();
+    log.say(job('a', 1, waiting(1000)));
+    await using it = await watching(log.handlers);
+    await it.on('live');
+    log.note(job('new', 2, running(2000, 0)));
+    log.report(job('new', 2, running(2300, 30)));
+    await it.shows('new', 'a');
+    log.note(job('a', 1, running(2000, 0)));
+    await vi.waitFor(() => {
+      log.report(job('a', 1, running(2400, 40)));
+      expect(it.watch.get('a')).toMatchObject({ status: 'processing', progress: 40 });
+    });
+  });
+
+  it('is asked for once in a while only, however many reports tell that it was missed', async () => {
+    const log = new FeedLog();
+    await using it = await watching(log.handlers, {}, { timing: { poll: NEVER } });
+    await it.on('live');
+    for (let n = 1; n < 50; n += 1) log.report(job('on no list', 1, running(1000 + n, n)));
+    log.say(job('last', 2));
+    await it.shows('last');
+    for (let n = 0; n < 2; n += 1) await it.client.listExports();
+    expect(log.lists).toEqual(['/api/jobs?limit=100', '/api/jobs?', '/api/jobs?']);
+  });
+
+  it('is remembered of so many ended jobs as are to be kept though none of them is shown', async () => {
+    const log = new FeedLog();
+    await using it = await watching(log.handlers, { keep: 2, status: 'pending' });
+    await it.on('live');
+    for (let n = 2; n < 7; n += 1) log.say(job(`done-${n}`, n, complete(3000)));
+    await vi.waitFor(() => expect(it.watch.get('done-6')).not.toBeNull());
+    const kept = [2, 3, 4, 5, 6].filter((n) => it.watch.get(`done-${n}`) !== null);
+    expect(kept).toEqual([5, 6]);
   });
 
   it('is remembered of so many ended jobs as are to be kept, and of all that go on', async () => {
@@ -371,6 +456,35 @@ describe('faults', () => {
       expect(log.lists).toHaveLength(length);
     });
     expect(it.seen.every(({ error }) => error === null)).toBe(true);
+  });
+
+  it('waits longer for the first word of the feed than for that of a job', async () => {
+    const log = new FeedLog();
+    log.say(job('a', 1));
+    const handlers: Handlers = {
+      ...log.handlers,
+      socket: (socket, dial) => setTimeout(() => log.handlers.socket?.(socket, dial), 300),
+    };
+    await using it = await watching(handlers, {}, { timing: { greeting: 150 } });
+    await it.on('live');
+    expect(it.server.dials()).toBe(1);
+  });
+
+  it('reads one page of the list each time, and goes back to the job in doubt now and then', async () => {
+    const log = new FeedLog();
+    log.ways.socket = false;
+    const initial = [log.note(job('old', 1))];
+    for (let n = 2; n < 160; n += 1) log.note(job(`job-${n}`, n, complete(3000)));
+    await using it = await watching(log.handlers, { initial });
+    await it.on('polling');
+    log.note(job('old', 1, complete(3000)));
+    await vi.waitFor(() => expect(it.watch.get('old')?.status).toBe('complete'), {
+      timeout: 5000,
+    });
+    const isFurther = (url: string) => url.includes('cursor=');
+    const further = log.lists.filter(isFurther).length;
+    expect(further).toBe(2);
+    expect(log.lists.length - further).toBeGreaterThanOrEqual(11);
   });
 
   it('begins with the list in a runtime without sockets', async () => {

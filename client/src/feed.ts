@@ -1,17 +1,22 @@
 import type { ExportJob, JobStatus } from '@export-jobs/protocol';
-import { advance, withReport } from './advance.ts';
+import { advance, withReport, type Report } from './advance.ts';
 import type { ExportClient } from './client.ts';
 import { ExportApiError } from './errors.ts';
 import { waysOf, type Followed } from './follow.ts';
-import { isEnded, isJobReply, isListReply, isReady, isReport } from './guards.ts';
-import { bearer, withQuery, type Guard, type Http } from './http.ts';
+import { isEnded, isJobReply, isReady, isReport } from './guards.ts';
+import { withQuery, type Guard, type Http } from './http.ts';
 import { linked, Live, type Link, type Linked } from './live.ts';
 import { newestFirst } from './order.ts';
 import { pause } from './span.ts';
 
-/** Jobs on one page of the list, and the pages that one reading goes back at most. */
-const PAGE = 100;
+/** So many pages of the list one reading goes back at most. */
 const PAGES = 10;
+/** Where the list is all there is, one reading of so many goes back further than a page. */
+const DEEP = 10;
+/** What changed longer ago is not asked for by the cursor, ms: a list tells it as well. */
+const OLD_MS = 24 * 3600_000;
+/** The feed's first word may take so many times as long as that of a job. */
+const PATIENCE = 4;
 /** So many times the wait between two polls of one job is waited between two readings of the list. */
 const SLOWER = 3;
 
@@ -63,6 +68,8 @@ export class ExportsWatch extends Live<ExportsState> {
   readonly #doubtful = new Set<string>();
   /** What to come back with: all that changed before it is known. Epoch ms of the server. */
   #cursor: number | null = null;
+  /** When the list was last asked for what is in doubt. */
+  #settledAt = -Infinity;
   /** Null when it is to be made anew. */
   #jobs: readonly ExportJob[] | null = null;
 
@@ -82,36 +89,49 @@ export class ExportsWatch extends Live<ExportsState> {
   /** Takes jobs that were learnt elsewhere, such as from a list or a cancel. */
   offer(jobs: readonly ExportJob[]): void {
     this.#startFrom(jobs);
-    for (const job of jobs) {
-      const isNew = !this.#known.has(job.id);
-      this.#learn(job);
-      if (isNew) this.#doubt(job.id);
-    }
-    if (this.getSnapshot().connection === 'live') this.#settle();
+    const cursor = this.#cursor ?? Infinity;
+    // Whatever happens to a job after the cursor is told; to others it may have happened before.
+    const old = jobs.filter(({ id, updated_at }) => updated_at <= cursor && !this.#known.has(id));
+    for (const job of jobs) this.#learn(job);
+    this.#doubt(old);
+    this.#settle();
   }
 
   protected override followed(): Followed {
     const http = this.#http;
     const { tag } = this.#filter;
+    let turn = 0;
     // Without the status: of who leaves that while we are away, we would not be told.
     const path = () => withQuery('/api/feed', { tag, since: this.#cursor ?? undefined });
+    const { timing } = http;
     return {
       http,
+      // It has nothing to say before the database has answered.
+      timing: { ...timing, greeting: timing.greeting * PATIENCE },
       ways: waysOf(http, ['socket', 'poll']),
       token: () => http.token(null, 'feed'),
       path: () => {
         // It will tell of each that goes on.
-        for (const id of this.#known.keys()) this.#doubt(id);
+        this.#doubt(this.#known.values());
         return path();
       },
       isNew: () => this.#cursor === null,
       take: (message) => this.#take(message),
       poll: async (signal, wait) => {
-        if (wait > 0) await pause(http.timing.poll * SLOWER, http.timing, signal);
-        for (const id of this.#known.keys()) this.#doubt(id);
-        await this.#read(signal);
+        if (wait > 0) await pause(timing.poll * SLOWER, timing, signal);
+        else turn = 0;
+        this.#doubt(this.#known.values());
+        await this.#read(signal, turn % DEEP === 0 ? PAGES : 1);
+        turn += 1;
       },
-      look: (signal) => lookAt(http, path(), signal),
+      look: async (signal) => {
+        try {
+          await http.call(path(), isNothing, { purpose: 'feed', signal });
+        } catch (error) {
+          // That an upgrade is missing is all that is wrong with it.
+          if (!(error instanceof ExportApiError && error.code === 'upgrade_required')) throw error;
+        }
+      },
     };
   }
 
@@ -119,22 +139,33 @@ export class ExportsWatch extends Live<ExportsState> {
   #take(message: unknown): boolean {
     if (isReady(message)) {
       this.#cursor = message.cursor;
-      this.#settle();
+      this.#settle(true);
       return true;
     }
     if (isJobReply(message)) {
       this.#doubtful.delete(message.job.id);
       this.#learn(message.job);
-    } else if (isReport(message)) {
-      const job = withReport(this.get(message.job_id), message);
-      if (job) this.#set(job);
-    }
+    } else if (isReport(message)) this.#report(message);
     return false;
   }
 
-  #learn(next: ExportJob): void {
+  #report(message: Report): void {
+    const known = this.get(message.job_id);
+    // A change, or the job itself, was not told: calls between objects get lost.
+    const isMissed = message.seq - (message.seq % 1000) > (known?.seq ?? -1);
+    if (isMissed && !isEnded(known)) this.#doubtful.add(message.job_id);
+    const job = withReport(known, message);
+    if (job) this.#set(job);
+    if (performance.now() - this.#settledAt > this.#http.timing.poll * SLOWER) this.#settle();
+  }
+
+  #fits({ tags }: ExportJob): boolean {
     const { tag } = this.#filter;
-    if (tag !== undefined && !next.tags.includes(tag)) return;
+    return tag === undefined || tags.includes(tag);
+  }
+
+  #learn(next: ExportJob): void {
+    if (!this.#fits(next)) return;
     const job = this.get(next.id);
     // A job that has ended changes no more, but its link is renewed.
     this.#set(isEnded(job) && isEnded(next) ? next : advance(job, next));
@@ -145,73 +176,74 @@ export class ExportsWatch extends Live<ExportsState> {
     if (job === before) return;
     this.#known.set(job.id, job);
     if (isEnded(job)) this.#doubtful.delete(job.id);
-    if (!this.#isShown(job) && !(before && this.#isShown(before))) return;
+    const gone = isEnded(job) ? this.#trim() : [];
+    if (![job, before, ...gone].some((one) => one && this.#isShown(one))) return;
     this.#jobs = null;
     this.changed();
   }
 
   /** Who learns jobs before a connection told anything comes as who was there when they changed last. */
   #startFrom(jobs: readonly ExportJob[]): void {
-    if (jobs.length > 0) this.#cursor ??= Math.max(...jobs.map(({ updated_at }) => updated_at));
+    const since = Date.now() - OLD_MS;
+    const times = jobs.filter((job) => this.#fits(job)).map(({ updated_at }) => updated_at);
+    const newest = Math.max(since, ...times);
+    if (newest > since) this.#cursor ??= newest;
   }
 
-  #doubt(id: string): void {
-    const job = this.get(id);
-    if (job && !isEnded(job)) this.#doubtful.add(id);
-  }
-
-  /** Asks for what seems to go on and was not told of: it ended unheard. Else it is asked next time. */
-  #settle(): void {
-    if (this.#doubtful.size > 0) this.#read().catch(() => undefined);
-  }
-
-  /** Reads the list, newest first, back to the oldest job in doubt. */
-  async #read(signal?: AbortSignal): Promise<void> {
-    const { tag } = this.#filter;
-    let cursor: string | null | undefined;
-    for (let n = 0; n < PAGES && cursor !== null; n += 1) {
-      const path = withQuery('/api/jobs', { tag, limit: PAGE, cursor });
-      const { data, next_cursor } = await this.#http.call(path, isListReply, { signal });
-      this.#startFrom(data);
-      for (const job of data) {
-        this.#doubtful.delete(job.id);
-        this.#learn(job);
-      }
-      const doubtful = [...this.#doubtful].flatMap((id) => this.get(id) ?? []);
-      const oldest = data.at(-1)?.created_at ?? 0;
-      if (doubtful.every(({ created_at }) => created_at > oldest)) return;
-      cursor = next_cursor;
+  #doubt(jobs: Iterable<ExportJob>): void {
+    for (const { id } of jobs) {
+      const job = this.get(id);
+      if (job && !isEnded(job)) this.#doubtful.add(id);
     }
+  }
+
+  /**
+   * Asks for what seems to go on and was not told of: it ended unheard. Else it is asked next time. Before
+   * all is told, nothing is asked for that will be.
+   */
+  #settle(isTold = false): void {
+    if (this.#doubtful.size === 0) return;
+    if (!isTold && this.getSnapshot().connection !== 'live') return;
+    this.#settledAt = performance.now();
+    this.#read().catch(() => undefined);
+  }
+
+  /** Reads the list, newest first, back to the oldest job in doubt; what it does not show is in doubt no more. */
+  async #read(signal?: AbortSignal, pages = PAGES): Promise<void> {
+    const asked = [...this.#doubtful];
+    const { pagesOf } = await import('./calls.ts');
+    let left = pages;
+    for await (const jobs of pagesOf(this.#http, { tag: this.#filter.tag, signal })) {
+      this.#startFrom(jobs);
+      for (const job of jobs) this.#learn(job);
+      const oldest = jobs.at(-1)?.created_at ?? 0;
+      left -= 1;
+      // One that is not known may be of any age.
+      if (!left || asked.every((id) => (this.get(id)?.created_at ?? 0) > oldest)) break;
+    }
+    for (const id of asked) this.#doubtful.delete(id);
   }
 
   #isShown({ status }: ExportJob): boolean {
     return this.#filter.status === undefined || status === this.#filter.status;
   }
 
-  /** What is shown, newest first. Forgets the oldest of too many ended ones. */
-  #newest(): ExportJob[] {
-    const jobs = [...this.#known.values()].toSorted(newestFirst);
-    for (const { id } of jobs.filter(isEnded).slice(this.#keep)) this.#known.delete(id);
-    return jobs.filter((job) => this.#known.has(job.id) && this.#isShown(job));
+  /** Forgets the oldest of too many ended ones, and returns them. */
+  #trim(): ExportJob[] {
+    const gone = this.#newest(isEnded).slice(this.#keep);
+    for (const { id } of gone) this.#known.delete(id);
+    return gone;
+  }
+
+  #newest(isWanted: (job: ExportJob) => boolean): ExportJob[] {
+    return [...this.#known.values()].filter(isWanted).toSorted(newestFirst);
   }
 
   protected override view(link: Link, error: Error | null): ExportsState {
-    const jobs = (this.#jobs ??= this.#newest());
+    const jobs = (this.#jobs ??= this.#newest((job) => this.#isShown(job)));
     if (error) return { jobs, connection: 'closed', via: null, error, stale: true };
     return { jobs, error, ...linked(link) };
   }
 }
 
-const nothing: Guard<never> = (_value): _value is never => false;
-
-/** One plain GET where the socket was refused: that an upgrade is missing is all that is wrong with it. */
-async function lookAt(http: Http, path: string, signal: AbortSignal): Promise<void> {
-  const headers = bearer(await http.token(null, 'feed'));
-  const timeout = AbortSignal.timeout(http.timing.request);
-  const until = AbortSignal.any([signal, timeout]);
-  try {
-    await http.send(http.url(path), nothing, signal, { headers, signal: until });
-  } catch (error) {
-    if (!(error instanceof ExportApiError && error.code === 'upgrade_required')) throw error;
-  }
-}
+const isNothing: Guard<never> = (_value): _value is never => false;

@@ -16,6 +16,7 @@ export const waysOf = (http: Http, ways: readonly Way[] = WAYS): readonly Way[] 
 /** What is kept up to date. */
 export interface Followed {
   readonly http: Http;
+  readonly timing: Timing;
   /** How that can be done here, the best first. */
   readonly ways: readonly Way[];
   token(): Promise<string | null>;
@@ -50,7 +51,7 @@ export async function follow(
   show: (by: Way | null) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const { timing } = it.http;
+  const { timing } = it;
   let way = 0;
   let failures = 0;
 
@@ -102,15 +103,14 @@ export async function follow(
 /** Opens one connection. `heard` is called whenever that has brought what is known up to date. */
 function connect(it: Followed, way: number, signal: AbortSignal, heard: (by: Way) => void): Span {
   const by = it.ways[way] ?? 'poll';
-  const line = newSpan(it.http.timing, signal);
+  const line = newSpan(it.timing, signal);
   // However it fails, it is over; whether this may be watched at all, a plain GET tells.
   open(it, by, line, () => line.signal.aborted || heard(by)).catch(line.finish);
   return line;
 }
 
 async function open(it: Followed, way: Way, line: Span, heard: () => unknown): Promise<void> {
-  const { http } = it;
-  const { timing, WebSocket } = http;
+  const { http, timing } = it;
   line.after(timing.request);
   const token = await it.token();
   if (line.signal.aborted) return;
@@ -123,14 +123,14 @@ async function open(it: Followed, way: Way, line: Span, heard: () => unknown): P
       if (it.take(parseJson(text))) heard();
     },
   };
-  if (way === 'socket' && WebSocket) return openSocket(line, WebSocket, dial);
+  if (way === 'socket' && http.WebSocket) return openSocket(line, http.WebSocket, dial);
   await (way === 'poll' ? poll(it, line, heard) : runStream(line, http.fetch, dial));
   line.finish();
 }
 
 /** Asks again and again, each time until there is news, and ends with the first failure. */
 async function poll(it: Followed, line: Span, heard: () => unknown): Promise<void> {
-  const { timing } = it.http;
+  const { timing } = it;
   // The first one does not wait, so that it is known at once whether polls get through.
   for (let wait = 0; !line.signal.aborted; wait = timing.wait) {
     line.after(timing.request);

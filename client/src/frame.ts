@@ -7,7 +7,7 @@ export const eachFrame =
     const hasFrames = typeof requestAnimationFrame === 'function';
     let frame: number | null = null;
     const unsubscribe = subscribe(() => {
-      if (!hasFrames || document.hidden) return listener();
+      if (!hasFrames || globalThis.document?.hidden) return listener();
       frame ??= requestAnimationFrame(() => {
         frame = null;
         listener();

@@ -24,16 +24,19 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
 
-/** Whether an object has these fields, each of this type. */
-const has = (value: Fields, type: 'string' | 'number' | 'boolean', ...names: string[]) =>
+/** Whether it is an object that has these fields, each of this type. */
+const has = (
+  value: unknown,
+  type: 'string' | 'number' | 'boolean',
+  ...names: string[]
+): value is Fields =>
   // oxlint-disable-next-line valid-typeof -- the type is one of those above
-  names.every((name) => typeof value[name] === type);
+  isObject(value) && names.every((name) => typeof value[name] === type);
 
 export const isJob = (value: unknown): value is ExportJob =>
-  isObject(value) &&
   has(value, 'string', 'id') &&
   has(value, 'number', 'seq', 'attempt', 'progress') &&
-  Object.hasOwn(ENDED, String(value.status));
+  has(ENDED, 'boolean', String(value.status));
 
 /** Whether a job is over; it never changes again. */
 export const isEnded = (job: ExportJob | null): job is EndedJob =>
@@ -47,14 +50,13 @@ export const isPollReply = (value: unknown): value is JobReply & { events?: unkn
   isObject(value) && isJob(value.job) && Array.isArray(value.events ?? []);
 
 export const isReport = (value: unknown): value is Report =>
-  isObject(value) &&
-  value.type === 'progress' &&
   has(value, 'string', 'job_id') &&
+  value.type === 'progress' &&
   has(value, 'number', 'seq', 'progress', 'attempt');
 
 /** All is told that there was to tell. */
 export const isReady = (value: unknown): value is { type: 'ready'; cursor: number } =>
-  isObject(value) && value.type === 'ready' && has(value, 'number', 'cursor');
+  has(value, 'number', 'cursor') && value.type === 'ready';
 
 export const isCreateReply = (value: unknown): value is CreateReply =>
   isObject(value) && isJob(value.job) && has(value, 'string', 'viewer_token');
@@ -63,11 +65,11 @@ export const isListReply = (value: unknown): value is ListReply =>
   isObject(value) && Array.isArray(value.data) && value.data.every(isJob);
 
 export const isUploadReply = (value: unknown): value is UploadReply =>
-  isObject(value) && has(value, 'string', 'upload_id', 'url');
+  has(value, 'string', 'upload_id', 'url');
 
 export const isUploadedReply = (value: unknown): value is UploadedReply =>
-  isObject(value) && has(value, 'string', 'upload_id') && has(value, 'number', 'size');
+  has(value, 'string', 'upload_id') && has(value, 'number', 'size');
 
 /** Its `status` is that of the answer, whatever it says. */
 export const isProblem = (value: unknown): value is Problem =>
-  isObject(value) && has(value, 'string', 'code', 'title') && has(value, 'boolean', 'retryable');
+  has(value, 'string', 'code', 'title') && has(value, 'boolean', 'retryable');

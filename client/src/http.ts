@@ -7,7 +7,7 @@ import {
   parseJson,
 } from './errors.ts';
 import { pause } from './span.ts';
-import { backoff, reasonOf, type Timing } from './timing.ts';
+import { backoff, type Timing } from './timing.ts';
 
 export interface HttpConfig {
   baseUrl?: string | undefined;
@@ -28,6 +28,7 @@ export interface Call {
   body?: string;
   headers?: Record<string, string>;
   jobId?: string;
+  purpose?: Purpose;
   signal?: AbortSignal | undefined;
 }
 
@@ -87,22 +88,18 @@ export class Http {
    * signal's reason when that aborts.
    */
   async call<T>(path: string, guard: Guard<T>, call: Call = {}): Promise<T> {
-    const { jobId = null, method = 'GET', body = null, signal } = call;
-    const token = await this.token(jobId);
+    const { jobId = null, purpose, signal, ...init } = call;
+    const token = await this.token(jobId, purpose);
     const timeout = AbortSignal.timeout(this.timing.request);
     return this.send(this.url(path), guard, signal, {
-      method,
-      headers: {
-        ...call.headers,
-        ...bearer(token),
-      },
-      body,
+      ...init,
+      headers: { ...call.headers, ...bearer(token) },
       signal: AbortSignal.any([signal ?? timeout, timeout]),
     });
   }
 
   /** `call`, repeated with back-off while that makes sense: only for calls that are safe to repeat. */
-  async callSafely<T>(path: string, guard: Guard<T>, call: Call = {}): Promise<T> {
+  callSafely<T>(path: string, guard: Guard<T>, call: Call = {}): Promise<T> {
     return this.retry(() => this.call(path, guard, call), call.signal);
   }
 
@@ -114,7 +111,7 @@ export class Http {
         if (n >= this.timing.retries || !isRetryable(error)) throw error;
         await pause(Math.max(backoff(n + 1, this.timing), askedWait(error)), this.timing, signal);
       }
-      if (signal?.aborted) throw reasonOf(signal);
+      signal?.throwIfAborted();
     }
   }
 
@@ -138,7 +135,7 @@ export class Http {
     try {
       return await run();
     } catch (cause) {
-      if (signal?.aborted) throw reasonOf(signal);
+      signal?.throwIfAborted();
       if (cause instanceof ExportApiError) throw cause;
       throw new ExportTransportError('The server could not be reached.', { cause });
     }

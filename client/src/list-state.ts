@@ -1,4 +1,6 @@
 import type { ExportJob, JobStatus, ListReply } from '@export-jobs/protocol';
+import { advance } from './advance.ts';
+import { isEnded } from './guards.ts';
 import { newestFirst } from './order.ts';
 
 export interface ListState {
@@ -20,7 +22,6 @@ export const NO_LIST: ListState = {
 };
 
 export type ListEvent =
-  | { type: 'clear' }
   | { type: 'loading' }
   | { type: 'first'; page: ListReply }
   | { type: 'more'; page: ListReply }
@@ -40,10 +41,7 @@ export function listReducer(state: ListState, event: ListEvent): ListState {
       };
     case 'failed':
       return { ...state, loading: false, error: event.error };
-    case 'clear':
-      break;
   }
-  return NO_LIST;
 }
 
 const settled = { loading: false, loaded: true, error: null };
@@ -63,9 +61,15 @@ function joined(first: readonly ExportJob[], rest: readonly ExportJob[]): Export
   return [...first, ...rest.filter((job) => !seen.has(job.id))];
 }
 
+/** Of what is live and what was listed of a job the newer; the live one when they are as new. */
+function newer(live: ExportJob, listed: ExportJob): ExportJob {
+  if (isEnded(live) || (listed.seq <= live.seq && !isEnded(listed))) return live;
+  return advance(live, listed);
+}
+
 /**
  * The rows of the pages that were loaded, newest first: the list says how far they go back (`cursor`: not to
- * the first job of all), and what is heard live says what there is of them and how it is now.
+ * the first job of all), and what is heard live says what there is of them and, where it is newer, how it is.
  */
 export function onPages(known: {
   listed: readonly ExportJob[];
@@ -75,7 +79,9 @@ export function onPages(known: {
 }): readonly ExportJob[] {
   const { listed, cursor, live, status } = known;
   const oldest = (cursor !== null && listed.at(-1)?.created_at) || 0;
-  return joined(live, listed)
+  const rows = new Map(live.map((job) => [job.id, job]));
+  for (const job of listed) rows.set(job.id, newer(rows.get(job.id) ?? job, job));
+  return [...rows.values()]
     .filter((job) => job.created_at >= oldest && (status ?? job.status) === job.status)
     .toSorted(newestFirst);
 }

@@ -12,21 +12,10 @@ export type Linked = { stale: boolean } & (
 );
 
 export function linked(link: Link): Linked {
-  const stale = false;
-  switch (link) {
-    case 'poll':
-      return { connection: 'polling', via: link, stale };
-    case 'socket':
-    case 'stream':
-      return { connection: 'live', via: link, stale };
-    case 'idle':
-    case 'connecting':
-      return { connection: link, via: null, stale };
-    case 'offline':
-    case 'reconnecting':
-      break;
-  }
-  return { connection: link, via: null, stale: true };
+  const stale = link === 'offline' || link === 'reconnecting';
+  if (link === 'poll') return { connection: 'polling', via: link, stale };
+  if (link === 'socket' || link === 'stream') return { connection: 'live', via: link, stale };
+  return { connection: link, via: null, stale };
 }
 
 /**

@@ -1,19 +1,22 @@
 import type { ExportJob } from '@export-jobs/protocol';
 import {
   createElement,
-  useState,
   type ComponentPropsWithoutRef,
   type ReactElement,
   type ReactNode,
 } from 'react';
-import { nextEta, type Eta } from './eta.ts';
+import { useTimeLeft } from './eta-hook.ts';
+import type { TimeLeft } from './eta.ts';
 import { isEnded } from './guards.ts';
 
 /** What there is to show of a job. */
 export interface ProgressShown {
   /** 0–100, a whole number that never rounds up to the end; null when nothing is known. */
   percent: number | null;
-  /** Time left, smoothed: as likely less as more, and with nine chances in ten less; null when not known. */
+  /**
+   * Time left, smoothed and counted down: as likely less as more, and with nine chances in ten less; null
+   * when not known.
+   */
   etaMs: number | null;
   etaP90Ms: number | null;
   status: ExportJob['status'] | null;
@@ -35,7 +38,7 @@ export interface ExportProgressProps extends Omit<ComponentPropsWithoutRef<'div'
  */
 export function ExportProgress(props: ExportProgressProps): ReactElement {
   const { job, label = 'Export', valueText = wordsOf, children = textOf, ...rest } = props;
-  const shown = shownOf(job, useEta(job));
+  const shown = shownOf(job, useTimeLeft(job));
   const { percent } = shown;
   return createElement(
     'div',
@@ -55,17 +58,9 @@ export function ExportProgress(props: ExportProgressProps): ReactElement {
   );
 }
 
-function shownOf(job: ExportJob | null, eta: Eta | null): ProgressShown {
-  const { ms: etaMs = null, p90Ms: etaP90Ms = null } = eta ?? {};
+function shownOf(job: ExportJob | null, left: TimeLeft | null): ProgressShown {
+  const { ms: etaMs = null, p90Ms: etaP90Ms = null } = left ?? {};
   return { percent: percentOf(job), etaMs, etaP90Ms, status: job?.status ?? null };
-}
-
-/** Each job that is shown counts once, however often React renders it. */
-function useEta(job: ExportJob | null): Eta | null {
-  const [eta, setEta] = useState<Eta | null>(() => nextEta(null, job));
-  const next = nextEta(eta, job);
-  if (next !== eta) setEta(next);
-  return next;
 }
 
 /** Of the whole job; 100 is not shown before the end, whatever a renderer says. */

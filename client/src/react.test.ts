@@ -1,4 +1,6 @@
-import { createElement, StrictMode, useEffect, useState } from 'react';
+import type { ServerResponse } from 'node:http';
+import type { ExportJob, JobStatus } from '@export-jobs/protocol';
+import { createElement, StrictMode, useEffect, useState, type ReactNode } from 'react';
 import type { Root } from 'react-dom/client';
 import { renderToString } from 'react-dom/server';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -7,7 +9,7 @@ import { FeedLog } from '../test/feed-log.ts';
 import { JobLog } from '../test/job-log.ts';
 import { cancelled, complete, running, waiting } from '../test/jobs.ts';
 import { json, problem, viewerServer, type Handlers } from '../test/viewer-server.ts';
-import { createClient } from './client.ts';
+import { createClient, type ExportClient } from './client.ts';
 import { nextCreateState } from './create-state.ts';
 import { listReducer, NO_LIST, onPages } from './list-state.ts';
 import { nextEta } from './eta.ts';
@@ -16,10 +18,13 @@ import {
   ExportsProvider,
   useCancelExport,
   useExportHistory,
+  useExportList,
   useExportJob,
   useExports,
+  useTimeLeft,
   useUpload,
   type ExportHistory,
+  type ExportList,
   type ExportProgressProps,
   type Upload,
 } from './react.ts';
@@ -53,7 +58,7 @@ describe('the list', () => {
 
   it('shows what is live on the pages that were loaded, nothing twice, newest first', () => {
     const job = (id: string, created_at: number, as = complete(1)) => ({ ...as, id, created_at });
-    const listed = [job('d', 4), job('b', 2)];
+    const listed = [job('d', 4), { ...running(1, 0), id: 'b', created_at: 2 }];
     const moved = { ...running(5, 50), id: 'b', created_at: 2 };
     const live = [job('new', 9), moved, job('too old', 1)];
     const rows = (cursor: string | null, status?: 'complete') =>
@@ -62,6 +67,18 @@ describe('the list', () => {
     expect(rows(null)).toEqual(['new', 'd', 'b', 'too old']);
     expect(rows('more', 'complete')).toEqual(['new', 'd']);
     expect(onPages({ listed, cursor: 'more', live, status: undefined })[2]).toBe(moved);
+  });
+
+  it('shows of each job what is newer by its number, or its end, and what is live when both are', () => {
+    const row = (live: ExportJob, listed: ExportJob) =>
+      onPages({ listed: [listed], cursor: null, live: [live], status: undefined })[0];
+    const [early, late, end] = [running(2480, 48), running(4000, 0, 2), complete(3000)];
+    expect(row(early, late)).toBe(late);
+    expect(row(late, early)).toBe(late);
+    expect(row(late, end)).toBe(end);
+    expect(row(end, late)).toBe(end);
+    const again = running(2480, 48);
+    expect(row(early, again)).toBe(early);
   });
 });
 
@@ -119,7 +136,7 @@ describe('mounted, in strict mode', () => {
     vi.unstubAllGlobals();
   });
 
-  async function mount(client: ReturnType<typeof createClient>, component: () => string | null) {
+  async function mount(client: ReturnType<typeof createClient>, component: () => ReactNode) {
     const { createRoot } = await import('react-dom/client');
     const container = page.document.createElement('div');
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as much of an element as React needs
@@ -252,6 +269,78 @@ describe('mounted, in strict mode', () => {
     expect([feeds.dials(), history?.connection]).toEqual([1, 'live']);
   });
 
+  it('a history whose feed is refused says so, and shows each list that is read', async () => {
+    let row = { ...running(1000, 0), id: 'a' };
+    await using refusing = await viewerServer({
+      refuse: () => 401,
+      http(request, _body, response) {
+        if (request.url?.startsWith('/api/feed')) {
+          return json(response, 401, problem('unauthorized', 401));
+        }
+        json(response, 200, { data: [row], next_cursor: null });
+      },
+    });
+    let history: ExportHistory | undefined;
+    const Rows = () => {
+      const now = useExportHistory();
+      useEffect(() => void (history = now));
+      return now.jobs.map(({ id, progress }) => `${id}${progress}`).join(' ');
+    };
+    const { text } = await mount(createClient({ baseUrl: refusing.baseUrl }), Rows);
+    await vi.waitFor(() => expect([text(), history?.connection]).toEqual(['a0', 'closed']));
+    expect(history).toMatchObject({ error: null, feedError: { code: 'unauthorized' } });
+    row = { ...running(1500, 50), id: 'a' };
+    history?.refresh();
+    await vi.waitFor(() => expect(text()).toBe('a50'));
+    row = { ...running(1600, 60), id: 'b', created_at: 0 };
+    history?.refresh();
+    await vi.waitFor(() => expect(text()).toBe('b60'));
+  });
+
+  it('a list shows no page that was asked for with another filter, nor rows of another client', async () => {
+    const late: (() => void)[] = [];
+    const answer = (response: ServerResponse, id: string, next_cursor: string | null) =>
+      json(response, 200, { data: [{ ...complete(1000), id }], next_cursor });
+    await using slow = await viewerServer({
+      http(request, _body, response) {
+        const { searchParams } = new URL(request.url ?? '', 'http://here');
+        const id = `${searchParams.get('status')}${searchParams.get('cursor') ?? ''}`;
+        if (searchParams.has('cursor')) late.push(() => answer(response, id, null));
+        else answer(response, id, 'more');
+      },
+    });
+    await using silent = await viewerServer({ http: () => undefined });
+    const [first, second] = [slow, silent].map(({ baseUrl }) => createClient({ baseUrl }));
+    let list: ExportList | undefined;
+    let choose: (what: { status: JobStatus; client: ExportClient | undefined }) => void = () =>
+      undefined;
+    const Rows = ({ status }: { status: JobStatus }) => {
+      const now = useExportList({ status });
+      useEffect(() => void (list = now));
+      return `${status}: ${now.jobs.map(({ id }) => id).join()}`;
+    };
+    const Choice = () => {
+      const [{ status, client = clientOf() }, set] = useState({
+        status: 'complete' as JobStatus,
+        client: first,
+      });
+      useEffect(() => void (choose = set), []);
+      return createElement(ExportsProvider, { client }, createElement(Rows, { status }));
+    };
+    const { text } = await mount(clientOf(), Choice);
+    await vi.waitFor(() => expect(text()).toBe('complete: complete'));
+    await vi.waitFor(() => expect(list?.cursor).toBe('more'));
+    list?.loadMore();
+    await vi.waitFor(() => expect(late).toHaveLength(1));
+    choose({ status: 'error', client: first });
+    await vi.waitFor(() => expect(text()).toBe('error: error'));
+    for (const reply of late) reply();
+    await first?.listExports({ status: 'pending' });
+    expect(text()).toBe('error: error');
+    choose({ status: 'error', client: second });
+    await vi.waitFor(() => expect(text()).toBe('error: '));
+  });
+
   it('a history of one status loses what leaves it, and another status needs no other socket', async () => {
     const feed = new FeedLog();
     feed.note({ ...running(1000, 0), id: 'a', created_at: 1 });
@@ -304,6 +393,27 @@ describe('mounted, in strict mode', () => {
     await vi.waitFor(() => expect(text()).toBe('processing processing'));
     await cancel?.('a');
     await vi.waitFor(() => expect(text()).toBe('cancelled cancelled'));
+  });
+
+  it('the time left goes down between two reports', async () => {
+    const job = Object.assign(running(1000, 40), { eta_ms: 10_000, eta_p90_ms: 20_000 });
+    const Left = () => {
+      const left = useTimeLeft(job);
+      return `${left?.ms} ${left?.p90Ms}`;
+    };
+    const { text } = await mount(clientOf(), Left);
+    await vi.waitFor(() => expect(text()).toBe('10000 20000'));
+    const counted = async (below: number) =>
+      vi.waitFor(
+        () => {
+          const [ms = 0, p90Ms = 0] = (text() ?? '').split(' ').map(Number);
+          expect(ms).toBeLessThan(below);
+          expect(p90Ms - ms).toBe(10_000);
+          return ms;
+        },
+        { timeout: 5000 },
+      );
+    await counted(await counted(10_000));
   });
 
   it('an upload tells what is sent, and its end or what failed', async () => {
@@ -398,17 +508,17 @@ describe('the time that is left', () => {
     Object.assign(running(1000, 40, attempt), { updated_at, eta_ms });
 
   it('goes down with the clock, and follows new estimates slowly', () => {
-    let eta = nextEta(null, at(0, 10_000));
-    eta = nextEta(eta, at(1000, 9000));
+    let eta = nextEta(null, at(0, 10_000), 0);
+    eta = nextEta(eta, at(1000, 9000), 0);
     expect(eta?.ms).toBe(9000);
-    expect(nextEta(eta, at(2000, 18_000))?.ms).toBe(11_000);
+    expect(nextEta(eta, at(2000, 18_000), 0)?.ms).toBe(11_000);
   });
 
   it('counts each report once, starts over with an attempt, and is nothing when none is known', () => {
-    const eta = nextEta(null, at(1000, 10_000));
-    expect(nextEta(eta, at(1000, 90_000))).toBe(eta);
-    expect(nextEta(eta, at(2000, 50_000, 2))?.ms).toBe(50_000);
-    expect(nextEta(eta, at(2000, null))).toBeNull();
-    expect(nextEta(eta, complete(3000))).toBeNull();
+    const eta = nextEta(null, at(1000, 10_000), 0);
+    expect(nextEta(eta, at(1000, 90_000), 0)).toBe(eta);
+    expect(nextEta(eta, at(2000, 50_000, 2), 0)?.ms).toBe(50_000);
+    expect(nextEta(eta, at(2000, null), 0)).toBeNull();
+    expect(nextEta(eta, complete(3000), 0)).toBeNull();
   });
 });

@@ -8,6 +8,8 @@ import { share, sharedWatch } from './shared.ts';
 import type { UploadSource } from './upload.ts';
 import type { WatchState } from './watch.ts';
 
+export { useTimeLeft } from './eta-hook.ts';
+export type { TimeLeft } from './eta.ts';
 export type { CreateState } from './create-state.ts';
 export type { ListState } from './list-state.ts';
 export { useExportHistory, useExports } from './exports-hook.ts';

@@ -33,5 +33,6 @@ export function openSocket(line: Span, socketOf: typeof WebSocket, dial: Dial): 
     on,
   );
   socket.addEventListener('close', line.finish, on);
+  // Chrome warns of one that is closed while it is being opened; waiting for it would keep it longer than wanted.
   line.signal.addEventListener('abort', () => socket.close(1000));
 }

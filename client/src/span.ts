@@ -23,7 +23,7 @@ export function newSpan(timing: Timing, signal?: AbortSignal): Span {
   let timer: ReturnType<typeof setTimeout>;
   const finish = () => {
     clearTimeout(timer);
-    resolve(openedAt === null ? null : performance.now() - openedAt);
+    resolve(openedAt && performance.now() - openedAt);
     over.abort();
   };
   const span: Span = {

@@ -85,7 +85,7 @@ describe('a healthy socket', () => {
     await using _ = server;
     const { url, protocols } = await dialled.promise;
     expect(protocols).toEqual(['export.v1', 'bearer.ej1.k1.abc']);
-    expect(url).toBe('/api/jobs/job-1/ws');
+    expect(url).toBe('/api/jobs/job-1/ws?');
   });
 
   it('keeps a quiet socket as long as pings are answered', async () => {
@@ -114,7 +114,7 @@ describe('faults', () => {
     });
     await using _ = server;
     expect((await watch.result()).seq).toBe(9);
-    expect(urls).toEqual(['/api/jobs/job-1/ws', '/api/jobs/job-1/ws?since=5']);
+    expect(urls).toEqual(['/api/jobs/job-1/ws?', '/api/jobs/job-1/ws?since=5']);
     expect(seen.some((state) => state.connection === 'reconnecting' && state.stale)).toBe(true);
   });
 

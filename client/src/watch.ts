@@ -2,7 +2,7 @@ import type { EndedJob, ExportJob } from '@export-jobs/protocol';
 import { advance, withReport } from './advance.ts';
 import { waysOf, type Followed } from './follow.ts';
 import { isEnded, isJobReply, isPollReply, isReport } from './guards.ts';
-import { pathOf, type Http } from './http.ts';
+import { pathOf, withQuery, type Http } from './http.ts';
 import { linked, Live, type Link, type Linked } from './live.ts';
 import { reasonOf } from './timing.ts';
 
@@ -67,15 +67,16 @@ export class ExportWatch extends Live<WatchState> {
       } else return false;
       return true;
     };
-    const at = (tail: string, more = '') =>
-      pathOf(jobId) + tail + (this.#job ? `?since=${this.#job.seq}${more}` : '');
+    const at = (tail: string, wait?: number) =>
+      withQuery(pathOf(jobId) + tail, this.#job ? { since: this.#job.seq, wait } : {});
     const ask = async (signal: AbortSignal, wait = 0) => {
-      const path = at('', `&wait=${wait}`);
+      const path = at('', wait);
       const { events = [], ...now } = await http.call(path, isPollReply, { jobId, signal });
       for (const message of [...events, now]) take(message);
     };
     return {
       http,
+      timing: http.timing,
       ways: waysOf(http),
       token: () => http.token(jobId),
       path: (way) => at(way === 'socket' ? '/ws' : '/stream'),

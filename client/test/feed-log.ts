@@ -12,9 +12,11 @@ export class FeedLog {
   readonly ways = { socket: true, list: true };
   /** Every address that was asked, in order. */
   readonly asked: string[] = [];
+  /** Epoch ms. All that happens takes a millisecond from then on. */
+  readonly start = Date.now();
   readonly #jobs = new Map<string, ExportJob>();
   readonly #viewers = new Set<ViewerSocket>();
-  #now = 1000;
+  #now = this.start;
 
   /** A job changes, and whoever is connected hears it. Its row is as old as its `updated_at`. */
   say(job: ExportJob): ExportJob {
@@ -38,6 +40,13 @@ export class FeedLog {
   /** Tells all who are connected anything at all. */
   tell(said: unknown): void {
     for (const viewer of this.#viewers) viewer.send(said);
+  }
+
+  /** Says how far all is told. @returns the cursor. */
+  ready(): number {
+    const cursor = (this.#now += 1);
+    this.tell({ type: 'ready', cursor });
+    return cursor;
   }
 
   /** Cuts every connection without a word. */

@@ -31,6 +31,7 @@ function shown(...looks: Partial<Sighting>[]): Sighting[] {
     seq: 1000,
     status: 'processing',
     progress: 0,
+    overall_progress: 0,
     attempt: 1,
     ...look,
   }));
@@ -148,6 +149,23 @@ describe('the verdict on a viewer', () => {
     expect(wrongs('socket', looks, { truths, ...FORGOTTEN })).toEqual([]);
     expect(wrongs('socket', looks, { truths })).toEqual(['fell']);
     expect(wrongs('SDK', looks, { truths, ...FORGOTTEN })).toEqual(['fell']);
+  });
+
+  it('lets the progress of the whole job fall likewise, across attempts too', () => {
+    const looks = [
+      PENDING,
+      { seq: 2000 },
+      { seq: 2480, progress: 48, overall_progress: 48 },
+      { ...AGAIN, overall_progress: 10 },
+      { seq: 4000, attempt: 2, overall_progress: 10 },
+      { ...END, overall_progress: 100 },
+    ];
+    expect(wrongs('socket', looks, FORGOTTEN)).toEqual([]);
+    expect(wrongs('socket', looks)).toEqual(['fell']);
+    expect(wrongs('SDK', looks, FORGOTTEN)).toEqual(['fell']);
+    expect(wrongs('page', looks, FORGOTTEN)).toEqual(['fell']);
+    const within = [...GOOD.slice(0, 2), { ...looks[2] }, { ...looks[2], overall_progress: 47 }];
+    expect(wrongs('socket', [...within, END], FORGOTTEN)).toContain('fell');
   });
 
   it('sees progress that falls under one number, and an attempt that falls', () => {

@@ -71,7 +71,7 @@ interface Promised {
   readonly changes: 'all' | 'since the first' | 'the latest';
   /** Who names no number may be shown a smaller one after the server forgot. */
   readonly namesNumber: boolean;
-  /** Who forgets nothing itself is never shown less of an attempt. */
+  /** Who forgets nothing itself is never shown less of an attempt, or of the whole job. */
   readonly keepsProgress: boolean;
   /** May tell the same twice: the viewer drops what has a smaller number. */
   readonly repeats: boolean;
@@ -163,6 +163,7 @@ function judgeView(view: View, evidence: Evidence): Violation[] {
   const findings: [Wrong, string | null][] = [
     ['missed', missed(view)],
     ['fell', fallOfSeq(view, evidence) ?? fallOfProgress(view, evidence)],
+    ['fell', fallOfWhole(view, evidence)],
     ['after the end', afterEnd(view)],
     ['wrong end', wrongEnd(view)],
     ['stuck', stuck(view, evidence)],
@@ -197,15 +198,33 @@ function fallOfSeq({ truth, promised, seen }: View, evidence: Evidence): string 
  * Progress never falls within an attempt, but when reports were forgotten: then with the next change, and
  * for who names no number at once.
  */
-function fallOfProgress({ truth, promised, seen }: View, evidence: Evidence): string | null {
-  return firstFall(seen, (before, after) => {
+function fallOfProgress(view: View, evidence: Evidence): string | null {
+  return firstFall(view.seen, (before, after) => {
     if (after.attempt < before.attempt) return `attempt ${after.attempt} after ${before.attempt}`;
     if (after.attempt > before.attempt || after.progress >= before.progress) return null;
-    const isExcused = !promised.namesNumber || changeOf(after) > changeOf(before);
-    const mayFall = isExcused && !promised.keepsProgress;
-    if (mayFall && wasForgotten(truth.id, before, after, evidence)) return null;
+    if (mayShowLess(view, before, after, evidence)) return null;
     return `${after.progress} % (${after.seq}) after ${before.progress} % (${before.seq})`;
   });
+}
+
+/** The progress of the whole job likewise, across its attempts. */
+function fallOfWhole(view: View, evidence: Evidence): string | null {
+  return firstFall(view.seen, (before, after) => {
+    const [most, now] = [before.overall_progress, after.overall_progress];
+    if (now >= most || mayShowLess(view, before, after, evidence)) return null;
+    return `${now} % of all (${after.seq}) after ${most} % (${before.seq})`;
+  });
+}
+
+function mayShowLess(
+  { truth, promised }: View,
+  before: Sighting,
+  after: Sighting,
+  evidence: Evidence,
+): boolean {
+  const isExcused = !promised.namesNumber || changeOf(after) > changeOf(before);
+  if (!isExcused || promised.keepsProgress) return false;
+  return wasForgotten(truth.id, before, after, evidence);
 }
 
 function firstFall(

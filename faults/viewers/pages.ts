@@ -14,6 +14,7 @@ const Notes = v.object({
       seq: v.number(),
       status: v.string(),
       progress: v.number(),
+      overall_progress: v.number(),
       attempt: v.number(),
     }),
   ),

@@ -9,10 +9,17 @@ export interface Sighting {
   readonly seq: number;
   readonly status: string;
   readonly progress: number;
+  /** Of the whole job. */
+  readonly overall_progress: number;
   readonly attempt: number;
 }
 
-const numbers = { seq: v.number(), progress: v.number(), attempt: v.number() };
+const numbers = {
+  seq: v.number(),
+  progress: v.number(),
+  overall_progress: v.number(),
+  attempt: v.number(),
+};
 const Report = v.looseObject({ type: v.literal('progress'), job_id: v.string(), ...numbers });
 const WithJob = v.looseObject({
   job: v.looseObject({ id: v.string(), status: v.string(), ...numbers }),
@@ -22,13 +29,13 @@ const WithJob = v.looseObject({
 export function sightingOf(told: unknown, at: number): Sighting | null {
   const report = v.safeParse(Report, told);
   if (report.success) {
-    const { job_id, seq, progress, attempt } = report.output;
-    return { at, jobId: job_id, status: 'processing', seq, progress, attempt };
+    const { job_id: jobId, seq, progress, overall_progress, attempt } = report.output;
+    return { at, jobId, status: 'processing', seq, progress, overall_progress, attempt };
   }
   const whole = v.safeParse(WithJob, told);
   if (!whole.success) return null;
-  const { id, status, seq, progress, attempt } = whole.output.job;
-  return { at, jobId: id, status, seq, progress, attempt };
+  const { id: jobId, status, seq, progress, overall_progress, attempt } = whole.output.job;
+  return { at, jobId, status, seq, progress, overall_progress, attempt };
 }
 
 /** Whether a job that is seen so never changes again. */

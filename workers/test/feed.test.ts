@@ -164,6 +164,25 @@ describe('the feed of an owner', () => {
     await until(async () => (await renderer.progress(33)).ok && feed.of(job.id).includes(33));
   });
 
+  it('moves the cursor on while somebody watches, and tells again what changed since the last time', async () => {
+    const job = await createJob();
+    const feed = await FeedReader.open();
+    const first = await feed.ready();
+    await finish(await claimed(job.id));
+    await until(() => feed.of(job.id).at(-1) === 'complete');
+    const told = feed.heard.length;
+    await runDurableObjectAlarm(feedStub());
+    const last = await until(() => {
+      const message = feed.heard.at(-1);
+      return feed.heard.length > told && message?.type === 'ready' ? message : null;
+    });
+    expect(last.cursor).toBeGreaterThan(first);
+    expect(feed.heard.slice(told)).toEqual([
+      expect.objectContaining({ job_id: job.id, status: 'complete' }),
+      last,
+    ]);
+  });
+
   it('is for its owner, or who has a token of it', async () => {
     const made = await post('/api/feed/tokens', {});
     const { feed_token, expires_at } = v.parse(FeedTokenReply, await made.json());

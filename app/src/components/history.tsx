@@ -2,6 +2,7 @@ import { ExportApiError, type JobStatus } from '@export-jobs/client';
 import type { ExportHistory } from '@export-jobs/client/react';
 import { useEffect, useId, useState } from 'react';
 import { setAccessKey } from '../lib/access.ts';
+import { sentence } from '../lib/format.ts';
 import { useNow } from '../lib/use-now.ts';
 import { HistoryRow } from './history-row.tsx';
 import { Segments, type Choice } from './fields.tsx';
@@ -36,6 +37,11 @@ export function History(props: {
       {list.loaded && list.jobs.length === 0 && (
         <p className="nothing">
           {filter === 'all' ? 'Nothing yet. Your exports will be kept here.' : 'None of this kind.'}
+        </p>
+      )}
+      {list.error === null && list.feedError !== null && (
+        <p className="not-live" data-testid="not-live">
+          This list does not update by itself: {sentence(list.feedError.message)}
         </p>
       )}
       <ul className="rows" aria-busy={list.loading}>

@@ -1,5 +1,5 @@
 import type { ExportJob } from '@export-jobs/client';
-import { useCancelExport } from '@export-jobs/client/react';
+import { useCancelExport, useTimeLeft } from '@export-jobs/client/react';
 import { useRef, useState } from 'react';
 import { number, percent, sentence } from '../lib/format.ts';
 import {
@@ -21,6 +21,7 @@ type Running = Extract<ExportJob, { status: 'pending' | 'processing' }>;
 export function RunningMonitor(props: { job: Running; strip: Strip | null; stale: boolean }) {
   const { job, strip, stale } = props;
   const now = useNow(500);
+  const left = useTimeLeft(job);
   const indeterminate = isIndeterminate(job);
   const value = shownPercent(job);
   return (
@@ -34,7 +35,7 @@ export function RunningMonitor(props: { job: Running; strip: Strip | null; stale
           <p className="doing" data-testid="stage" data-stage={stepOf(job)}>
             {sentenceOf(job, now)}
           </p>
-          <p className="aside">{timeLeft(job) ?? '\u00a0'}</p>
+          <p className="aside">{timeLeft(left) ?? '\u00a0'}</p>
         </div>
         {stale && (
           <p className="stale" data-testid="stale">
@@ -47,7 +48,7 @@ export function RunningMonitor(props: { job: Running; strip: Strip | null; stale
         value={value}
         indeterminate={indeterminate}
         label={`Export of ${job.filename ?? job.id}`}
-        text={spokenProgress(job, now)}
+        text={spokenProgress(job, left, now)}
         tone={stepOf(job) ?? 'waiting'}
       />
     </>

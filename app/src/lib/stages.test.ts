@@ -13,19 +13,19 @@ describe('what a screen reader hears', () => {
   });
 
   it('has percent and time left at the bar, and no number before there is one', () => {
-    const job = { ...running(1, 42), eta_ms: 120_000 };
-    expect(spokenProgress(job, 0)).toBe('42 percent, about 2 minutes left');
-    expect(spokenProgress(waiting(1), 0)).toBe('Waiting for a renderer');
+    const left = { ms: 120_000, p90Ms: 120_000 };
+    expect(spokenProgress(running(1, 42), left, 0)).toBe('42 percent, about 2 minutes left');
+    expect(spokenProgress(waiting(1), null, 0)).toBe('Waiting for a renderer');
   });
 
   it('is a span when the time left can only be said so', () => {
-    const job = { ...running(1, 42), eta_ms: 120_000, eta_p90_ms: 300_000 };
-    expect(spokenProgress(job, 0)).toBe('42 percent, 2–5 minutes left');
+    const left = { ms: 120_000, p90Ms: 300_000 };
+    expect(spokenProgress(running(1, 42), left, 0)).toBe('42 percent, 2–5 minutes left');
   });
 
   it('says why nobody has come yet', () => {
     const job = { ...waiting(1), wait_reason: 'throttled' } as const;
-    expect(spokenProgress(job, 0)).toBe('Waiting for a free GPU');
+    expect(spokenProgress(job, null, 0)).toBe('Waiting for a free GPU');
   });
 });
 

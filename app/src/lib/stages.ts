@@ -1,4 +1,5 @@
 import type { ExportJob, WaitReason } from '@export-jobs/client';
+import type { TimeLeft } from '@export-jobs/client/react';
 import { byHand } from './describe.ts';
 import { leftIn, percent } from './format.ts';
 
@@ -65,9 +66,8 @@ function nameOf(job: ExportJob): string {
 }
 
 /** "about 2 minutes left", once anybody can say. */
-export function timeLeft(job: ExportJob): string | null {
-  if (job.status !== 'processing' || job.eta_ms === null) return null;
-  return leftIn(job.eta_ms, job.eta_p90_ms ?? job.eta_ms);
+export function timeLeft(left: TimeLeft | null): string | null {
+  return left && leftIn(left.ms, left.p90Ms);
 }
 
 /** Of the whole job, 0–100: a new attempt takes nothing back, and 100 is not shown before the end. */
@@ -83,9 +83,9 @@ export function isIndeterminate(job: ExportJob): boolean {
 }
 
 /** What a screen reader hears at the bar. */
-export function spokenProgress(job: ExportJob, now: number): string {
+export function spokenProgress(job: ExportJob, left: TimeLeft | null, now: number): string {
   if (isIndeterminate(job)) return sentenceOf(job, now);
-  return [percent(shownPercent(job)).replace('%', ' percent'), timeLeft(job)]
+  return [percent(shownPercent(job)).replace('%', ' percent'), timeLeft(left)]
     .filter(Boolean)
     .join(', ');
 }

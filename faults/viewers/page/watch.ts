@@ -1,6 +1,6 @@
 // The page that a viewer has open: it watches one job with the SDK, and notes what it would show.
 import { createClient } from '../../../client/src/index.ts';
-import type { Sighting } from '../sighting.ts';
+import { sightingOf, type Sighting } from '../sighting.ts';
 
 const {
   base = '',
@@ -20,7 +20,7 @@ watch.subscribe(() => {
   notes.ended = connection === 'closed';
   notes.error = error && String(error);
   if (!shown) return;
-  const { id: jobId, seq, status, progress, attempt } = shown;
-  notes.seen.push({ at: Date.now(), jobId, seq, status, progress, attempt });
-  document.title = `${status} ${progress} %`;
+  const sighting = sightingOf({ job: shown }, Date.now());
+  if (sighting) notes.seen.push(sighting);
+  document.title = `${shown.status} ${shown.progress} %`;
 });

@@ -28,6 +28,8 @@ const AT_ONCE = 50;
  */
 export class ExportFeed extends DurableObject {
   readonly #viewers: FeedViewers;
+  /** Those to whom it is yet to be told what there is. */
+  readonly #newcomers = new WeakSet<WebSocket>();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -56,13 +58,25 @@ export class ExportFeed extends DurableObject {
     return this.#wantedUntil();
   }
 
-  /** Asks the jobs again for as long as somebody watches. */
+  /**
+   * For as long as somebody watches: asks the jobs again, tells what changed since the last time, for a call of
+   * theirs may have been lost, and moves the cursors on.
+   */
   override async alarm(): Promise<void> {
     const { tenant } = this.#viewers;
     if (tenant === null) return;
     try {
-      await this.ctx.storage.setAlarm(Date.now() + RENEW_MS);
-      await this.#askForReports(await this.#jobs(tenant, Date.now()));
+      const cursor = Date.now();
+      await this.ctx.storage.setAlarm(cursor + RENEW_MS);
+      const since = cursor - RENEW_MS - OVERLAP_MS;
+      const jobs = await this.#jobs(tenant, since);
+      for (const job of jobs.filter(({ updated_at }) => updated_at >= since)) {
+        this.#viewers.tell(messageOf(this.#relinked(job), 'snapshot'), job.tags);
+      }
+      for (const socket of this.ctx.getWebSockets()) {
+        if (!this.#newcomers.has(socket)) this.#viewers.say(socket, [{ type: 'ready', cursor }]);
+      }
+      await this.#askForReports(jobs);
     } catch (error) {
       logError('feed', { error: String(error) });
     }
@@ -89,6 +103,7 @@ export class ExportFeed extends DurableObject {
     tenant: string,
     { tag, status, since }: FeedQuery,
   ): Promise<void> {
+    this.#newcomers.add(socket);
     try {
       const cursor = Date.now();
       const jobs = await this.#jobs(tenant, (since ?? cursor) - OVERLAP_MS);
@@ -98,6 +113,7 @@ export class ExportFeed extends DurableObject {
         (since !== undefined || !isTerminal(job.status));
       const told = jobs.filter(isShown).map((job) => messageOf(this.#relinked(job), 'snapshot'));
       this.#viewers.say(socket, [...told, { type: 'ready', cursor }]);
+      this.#newcomers.delete(socket);
       if ((await this.ctx.storage.getAlarm()) === null) {
         await this.ctx.storage.setAlarm(cursor + RENEW_MS);
       }

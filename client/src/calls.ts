@@ -1,9 +1,9 @@
-// What sends: uploads and creations. The client loads this when it is needed, so that who only watches
-// does not carry it.
-import type { CreateReply, ExportOptionsInput } from '@export-jobs/protocol';
-import type { Created, CreateOptions } from './client.ts';
-import { isCreateReply } from './guards.ts';
-import { jsonOf, pathOf, type Http } from './http.ts';
+// What sends and what lists. The client loads this when it is needed, so that who only watches does not
+// carry it.
+import type { CreateReply, ExportJob, ExportOptionsInput, ListReply } from '@export-jobs/protocol';
+import type { Created, CreateOptions, ListOptions } from './client.ts';
+import { isCreateReply, isListReply } from './guards.ts';
+import { jsonOf, pathOf, withQuery, type Http } from './http.ts';
 import { uploadFile, type UploadSource } from './upload.ts';
 
 export { uploadFile } from './upload.ts';
@@ -29,6 +29,30 @@ export async function createExport(
     signal,
   });
   return { ...reply, upload_id };
+}
+
+/** One page of the list. Safe to repeat. */
+export function listExports(
+  http: Http,
+  { signal, ...filter }: ListOptions = {},
+): Promise<ListReply> {
+  return http.callSafely(withQuery('/api/jobs', filter), isListReply, { signal });
+}
+
+/** Jobs on one page when all are read. */
+const PAGE = 100;
+
+/** The pages of the list, newest first. Ends with the first failure: nothing is repeated. */
+export async function* pagesOf(
+  http: Http,
+  { tag, signal }: Pick<ListOptions, 'tag' | 'signal'>,
+): AsyncGenerator<readonly ExportJob[], void, undefined> {
+  for (let cursor: string | null | undefined; cursor !== null;) {
+    const path = withQuery('/api/jobs', { tag, limit: PAGE, cursor });
+    const page = await http.call(path, isListReply, { signal });
+    yield page.data;
+    cursor = page.next_cursor;
+  }
 }
 
 /** A new job like one that failed or was cancelled. Safe to repeat: the server makes one alone. */
