@@ -17,7 +17,7 @@ export default defineConfig({
         test: {
           name: 'node',
           include: [
-            '{protocol,client,cli,renderer,workers,scripts,app,faults,conformance}/**/*.test.{ts,tsx}',
+            '{protocol,client,cli,renderer,workers,scripts,app,faults,fuzz,conformance}/**/*.test.{ts,tsx}',
             'bench/{lib,load}/**/*.test.ts',
           ],
           exclude: [

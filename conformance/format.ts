@@ -5,6 +5,7 @@ import path from 'node:path';
 import { ExportOptions } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { Rules } from '../renderer/src/runpod/stand-in/index.ts';
+import { LEADS } from './foreign.ts';
 import { ServerRules } from './server-rules.ts';
 import { SOURCES } from './sources.ts';
 
@@ -33,7 +34,20 @@ export type Placeholder = (typeof PLACEHOLDERS)[number];
 
 const CALLS = {
   runpod: ['job-take', 'job-stop', 'job-done', 'job-progress', 'job-stream', 'ping'],
-  server: ['claim', 'progress', 'complete', 'error', 'source', 'output', 'channel'],
+  server: [
+    'claim',
+    'progress',
+    'complete',
+    'error',
+    'source',
+    'output',
+    'begin-output',
+    'ask-parts',
+    'finish-output',
+    'channel',
+  ],
+  store: ['part'],
+  foreign: ['fetch', 'astray'],
   notice: ['stop', 'pace'],
   process: ['start', 'signal', 'exit'],
 } as const;
@@ -41,6 +55,8 @@ export type Side = keyof typeof CALLS;
 const CALL_NAMES = [
   ...CALLS.runpod,
   ...CALLS.server,
+  ...CALLS.store,
+  ...CALLS.foreign,
   ...CALLS.notice,
   ...CALLS.process,
   'unknown',
@@ -65,7 +81,7 @@ const Fields = v.record(
 );
 
 const shape = {
-  side: v.optional(v.picklist(['runpod', 'server', 'notice', 'process'])),
+  side: v.optional(v.picklist(['runpod', 'server', 'store', 'foreign', 'notice', 'process'])),
   call: v.optional(v.union([v.picklist(CALL_NAMES), v.array(v.picklist(CALL_NAMES))])),
   worker: v.optional(Worker),
   via: v.optional(v.literal('socket')),
@@ -146,7 +162,9 @@ const Case = v.strictObject({
   why: Text,
   source: v.optional(v.picklist(SOURCES), 'film'),
   options: v.optional(ExportOptions, {}),
+  foreign: v.optional(v.picklist(LEADS)),
   channel: v.optional(v.boolean(), false),
+  parts: v.optional(v.pipe(Count, v.minValue(1))),
   leaseMs: v.optional(Millis, 45_000),
   runpodLeaseMs: v.optional(Millis, 40_000),
   steps: v.array(Step),

@@ -18,13 +18,26 @@ export interface Answer {
 export type HttpCall = Exclude<ServerCall, 'channel'>;
 const HTTP_CALLS = SERVER_CALLS.filter((call): call is HttpCall => call !== 'channel');
 
+/** Where each call goes, and how. */
+const ADDRESSES: Readonly<Record<HttpCall, readonly [method: string, path: RegExp]>> = {
+  claim: ['POST', /^\/api\/jobs\/a-job\/do\/claim$/],
+  progress: ['POST', /^\/api\/jobs\/a-job\/do\/progress$/],
+  complete: ['POST', /^\/api\/jobs\/a-job\/do\/complete$/],
+  error: ['POST', /^\/api\/jobs\/a-job\/do\/error$/],
+  source: ['GET', /^\/files\/\d+\/source$/],
+  output: ['PUT', /^\/files\/\d+\/output$/],
+  'begin-output': ['POST', /^\/files\/\d+\/output$/],
+  'ask-parts': ['POST', /^\/files\/\d+\/output\/parts$/],
+  'finish-output': ['POST', /^\/files\/\d+\/output\/complete$/],
+  part: ['PUT', /^\/store\/\w+\/\d+$/],
+};
+
 /** Which call this is; undefined: none that there is. */
 export function callOf(method: string | undefined, path: string): HttpCall | undefined {
-  const call = HTTP_CALLS.find((known) => path.endsWith(`/${known}`));
-  const isFile = call === 'source' || call === 'output';
-  const verb = call === 'source' ? 'GET' : call === 'output' ? 'PUT' : 'POST';
-  const folder = isFile ? /^\/files\/\d+\/\w+$/ : /^\/api\/jobs\/a-job\/do\/\w+$/;
-  return method === verb && folder.test(path) ? call : undefined;
+  return HTTP_CALLS.find((call) => {
+    const [verb, form] = ADDRESSES[call];
+    return method === verb && form.test(path);
+  });
 }
 
 /** Reads a whole body. */

@@ -3,7 +3,7 @@
 import { PROBLEMS, type ProblemCode } from '@export-jobs/protocol';
 import * as v from 'valibot';
 
-/** `channel` is the dial of the socket. */
+/** `channel` is the dial of the socket; `part` goes to the store, which need not be the server. */
 export const SERVER_CALLS = [
   'claim',
   'progress',
@@ -11,6 +11,10 @@ export const SERVER_CALLS = [
   'error',
   'source',
   'output',
+  'begin-output',
+  'ask-parts',
+  'part',
+  'finish-output',
   'channel',
 ] as const;
 export type ServerCall = (typeof SERVER_CALLS)[number];

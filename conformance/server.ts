@@ -9,12 +9,12 @@ import {
   ClaimBody,
   CompleteBody,
   ErrorBody,
-  OutputManifest,
   ProgressBody,
   type ClaimReply,
   type RenderTicket,
 } from '@export-jobs/protocol';
 import * as v from 'valibot';
+import type { ForeignServer } from './foreign.ts';
 import type { Notice } from './format.ts';
 import { outputKey } from './match.ts';
 import { ServerChannel } from './server-channel.ts';
@@ -29,6 +29,7 @@ import {
   type Answer,
   type HttpCall,
 } from './server-http.ts';
+import { OutputStore, type Stored } from './server-output.ts';
 import { ServerScript, type ServerFault } from './server-rules.ts';
 import type { Seen, Wire } from './wire.ts';
 
@@ -36,7 +37,6 @@ import type { Seen, Wire } from './wire.ts';
 const FIRST_EPOCH = 7;
 const REPORT_MS = 200;
 
-const Manifest = v.pipe(v.string(), v.parseJson(), OutputManifest);
 const Epoch = v.looseObject({ epoch: v.number() });
 const BODIES = {
   claim: ClaimBody,
@@ -51,6 +51,10 @@ export interface ServerSetup {
   readonly leaseMs: number;
   /** Whether the claim's answer offers a socket. */
   readonly channel: boolean;
+  /** Larger outputs are to come by parts of so many bytes; undefined: all in one piece. */
+  readonly partSize: number | undefined;
+  /** Where the source is, if that is not here. */
+  readonly foreign: ForeignServer['source'] | undefined;
   readonly wire: Wire;
 }
 
@@ -58,8 +62,7 @@ export interface ServerSetup {
 export class ExportServer {
   readonly script = new ServerScript();
   readonly token = `ej1.k1.${randomBytes(24).toString('hex')}`;
-  /** The file that was stored last. */
-  stored: { readonly epoch: number; readonly size: number; readonly sha256: string } | undefined;
+  readonly #output = new OutputStore();
   readonly #setup: ServerSetup;
   readonly #etag: string;
   readonly #http = createServer((request, response) => {
@@ -101,6 +104,11 @@ export class ExportServer {
     return { ...ticket, ...FROM_LATER };
   }
 
+  /** The file that was stored last. */
+  get stored(): Stored | undefined {
+    return this.#output.stored;
+  }
+
   /** Says this on every open socket. */
   say(notice: Notice): void {
     this.#channel.say(notice);
@@ -121,7 +129,7 @@ export class ExportServer {
     const { pathname, searchParams } = new URL(request.url ?? '/', this.#url);
     const call = callOf(request.method, pathname);
     const seen = this.#setup.wire.add({
-      side: 'server',
+      side: call === 'part' ? 'store' : 'server',
       call: call ?? 'unknown',
       method: request.method ?? '',
       path: pathname,
@@ -132,7 +140,7 @@ export class ExportServer {
     response.once('close', () => (seen.status ??= 0));
     const raw = await readAll(request);
     seen.bytes = raw.length;
-    if (call !== 'output') seen.body = parse(raw);
+    if (call !== 'output' && call !== 'part') seen.body = parse(raw);
     const fault = call ? this.script.next(call) : {};
     await sleep(fault.delayMs ?? 0, undefined, { signal: this.#closing.signal });
     if (response.closed) return;
@@ -148,16 +156,22 @@ export class ExportServer {
     if (fault.problem) return refusal(fault.problem);
     if (fault.status) return { status: fault.status, headers: {}, body: undefined };
     if (fault.drop === 'call') return undefined;
-    const answer =
-      seen.headers['authorization'] === 'ticket' ? carryOut() : refusal('unauthorized');
+    // The store knows no token: its addresses are proof enough.
+    const isKnown = seen.headers['authorization'] === (seen.side === 'store' ? 'none' : 'ticket');
+    const answer = isKnown ? carryOut() : refusal('unauthorized');
     return fault.drop === 'answer' ? undefined : answer;
   }
 
   #carryOut(call: HttpCall, seen: Seen, raw: Buffer): Answer {
     if (call === 'source') return this.#sendSource(seen);
-    if (call === 'output') return this.#store(seen, raw);
+    const epoch = Number(seen.path.split('/')[2]);
+    if (call === 'output') return this.#output.put(epoch, seen.headers, raw);
+    if (call === 'part') return this.#output.part(seen.path, seen.headers, raw);
     if (seen.headers['content-type']?.split(';')[0] !== 'application/json') {
       return refusal('unsupported_media_type');
+    }
+    if (call === 'begin-output' || call === 'ask-parts' || call === 'finish-output') {
+      return epoch === this.#epoch ? this.#byParts(call, epoch, seen) : refusal('not_owner');
     }
     if (!v.is(BODIES[call], seen.body)) return refusal('invalid_body');
     return call === 'claim' ? this.#claim(v.parse(ClaimBody, seen.body)) : this.#hear(call, seen);
@@ -169,7 +183,7 @@ export class ExportServer {
     const epoch = FIRST_EPOCH + this.#nonces.indexOf(nonce);
     if (epoch < this.#epoch) return refusal('not_owner');
     this.#setup.wire.gave(epoch);
-    const { source, options, channel } = this.#setup;
+    const { source, options, channel, partSize, foreign } = this.#setup;
     return ok({
       epoch,
       ...this.#pace(),
@@ -179,11 +193,13 @@ export class ExportServer {
         size: source.length,
         etag: this.#etag,
         filename: 'a "film" é.mp4',
+        ...foreign,
       },
       output: {
         url: `${this.#url}/files/${epoch}/output`,
         key: outputKey(epoch),
         content_type: `video/${options.container}`,
+        ...(partSize === undefined ? {} : { parts: { size: partSize, ...FROM_LATER } }),
       },
       ...(channel ? { channel: { url: ServerChannel.urlAt(this.#url), ...FROM_LATER } } : {}),
     });
@@ -231,17 +247,14 @@ export class ExportServer {
       : { status: 200, headers: common, body };
   }
 
-  #store({ headers, path }: Seen, raw: Buffer): Answer {
-    const epoch = Number(path.split('/')[2]);
-    if (this.stored?.epoch === epoch) return refusal('output_exists');
-    if (headers['content-length'] === undefined) return refusal('length_required');
-    const manifest = v.safeParse(Manifest, headers['x-export-manifest']);
-    if (!manifest.success) return refusal('invalid_body');
-    const sha256 = createHash('sha256').update(raw).digest('hex');
-    const { output: said } = manifest;
-    if (said.sha256 !== sha256 || said.size !== raw.length) return refusal('upload_mismatch');
-    this.stored = { epoch, size: raw.length, sha256 };
-    return ok({});
+  #byParts(
+    call: 'begin-output' | 'ask-parts' | 'finish-output',
+    epoch: number,
+    { body }: Seen,
+  ): Answer {
+    if (call === 'begin-output') return this.#output.begin(epoch, body);
+    if (call === 'finish-output') return this.#output.finish(epoch, body);
+    return this.#output.addresses(epoch, body, `${this.#url}/store`);
   }
 
   #headersOf({ headers }: IncomingMessage): Record<string, string> {

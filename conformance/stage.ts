@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { startStandIn, type StandIn } from '../renderer/src/runpod/stand-in/index.ts';
+import { ForeignServer } from './foreign.ts';
 import type { Case } from './format.ts';
 import type { Known } from './match.ts';
 import { RendererProcess } from './renderer-process.ts';
@@ -30,6 +31,7 @@ export class Stage {
   readonly runpod: StandIn;
   readonly server: ExportServer;
   readonly wire: Wire;
+  readonly #foreign: ForeignServer | undefined;
   readonly #setup: StageSetup;
   readonly #folder: string;
   readonly #endpoint: string;
@@ -41,6 +43,7 @@ export class Stage {
     readonly runpod: StandIn;
     readonly server: ExportServer;
     readonly wire: Wire;
+    readonly foreign: ForeignServer | undefined;
     readonly setup: StageSetup;
     readonly folder: string;
     readonly endpoint: string;
@@ -49,6 +52,7 @@ export class Stage {
     this.runpod = parts.runpod;
     this.server = parts.server;
     this.wire = parts.wire;
+    this.#foreign = parts.foreign;
     this.#setup = parts.setup;
     this.#folder = parts.folder;
     this.#endpoint = parts.endpoint;
@@ -63,15 +67,20 @@ export class Stage {
     const options = { port: 0, apiKey: key, endpointId: endpoint, leaseMs, holdMs: HOLD_MS };
     const runpod = await startStandIn(options);
     const wire = new Wire(() => runpod.trace());
+    const folder = await mkdtemp(path.join(setup.folder, 'case-'));
+    const source = setup.sources[test.source];
+    const { foreign: leads } = test;
+    const foreign = leads && (await ForeignServer.open({ leads, source, folder, wire }));
     const server = await ExportServer.open({
-      source: setup.sources[test.source],
+      source,
+      foreign: foreign?.source,
       options: test.options,
       leaseMs: test.leaseMs,
       channel: test.channel,
+      partSize: test.parts,
       wire,
     });
-    const folder = await mkdtemp(path.join(setup.folder, 'case-'));
-    return new Stage({ runpod, server, wire, setup, folder, endpoint, key });
+    return new Stage({ runpod, server, wire, foreign, setup, folder, endpoint, key });
   }
 
   /** What placeholders stand for by now. */
@@ -107,7 +116,13 @@ export class Stage {
     const { wire } = this;
     const { command, env: own } = this.#setup;
     const given = this.#runpodEnv(worker);
-    const env = { ...inherited(), TMPDIR: this.#folder, ...own, ...given };
+    const env = {
+      ...inherited(),
+      TMPDIR: this.#folder,
+      ...this.#foreign?.env,
+      ...own,
+      ...given,
+    };
     this.#processes.push(new RendererProcess({ command, env, worker, wire }));
   }
 
@@ -127,6 +142,7 @@ export class Stage {
 
   async close(): Promise<void> {
     await Promise.all(this.#processes.map((process) => process.kill()));
+    this.#foreign?.close();
     await Promise.all([this.runpod.close(), this.server.close()]);
     await rm(this.#folder, { recursive: true, force: true });
   }

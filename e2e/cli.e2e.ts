@@ -278,6 +278,33 @@ describe('a server that asks for credentials', () => {
     expect(seen.stdout).toContain('✓ credentials  accepted');
   });
 
+  it('has its keys made, listed and revoked by the operator', async () => {
+    const env = { EXPORT_JOBS_URL: closed.url, EXPORT_JOBS_TOKEN: API_KEY };
+    const made = await ends(0, ['keys', 'create', '--name', 'ci', '--tenant', 'acme'], env);
+    const secret = made.stdout.trim();
+    expect(secret).toMatch(/^ejk_[0-9a-z]{12}_[0-9a-z]{60}$/);
+    const theirs = { ...env, EXPORT_JOBS_TOKEN: secret };
+    const cli = await ends(
+      0,
+      ['create', film, '--json', '--width', '64', '-o', 'acme.mp4'],
+      theirs,
+    );
+    expect(cli.jobs.at(-1)).toMatchObject({ status: 'complete' });
+    // Another tenant's export is unknown.
+    await ends(4, ['get', cli.jobs.at(-1)?.id ?? ''], env);
+    const listed = await ends(0, ['keys', 'list', '--tenant', 'acme'], env);
+    expect(listed.stdout).toContain('valid    acme  create,read,cancel  used');
+    expect(listed.stdout).not.toContain(secret);
+    const id = secret.split('_')[1] ?? '';
+    expect((await ends(0, ['keys', 'revoke', id], env)).stdout).toContain(`${id} revoked`);
+    expect((await ends(0, ['keys', 'list', '--tenant', 'acme'], env)).stdout).toContain('revoked');
+    await ends(5, ['keys', 'list'], theirs);
+    await ends(4, ['keys', 'revoke', 'nobody'], env);
+    await ends(2, ['keys', 'create'], env);
+    await ends(2, ['keys', 'create', '--name', 'x', '--rights', 'everything'], env);
+    await ends(2, ['keys', 'lose'], env);
+  });
+
   it('refuses anybody else with 5, and the doctor says what to do', async () => {
     const env = { EXPORT_JOBS_URL: closed.url, EXPORT_JOBS_TOKEN: 'a-wrong-token' };
     for (const args of [['list'], ['create', film], ['doctor']]) {

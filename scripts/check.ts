@@ -17,6 +17,7 @@ const PACKAGES = [
   'conformance',
   'faults',
   'faults/worker',
+  'fuzz',
   'bench',
   'bench/bill',
   'bench/lists',

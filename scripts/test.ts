@@ -1,11 +1,13 @@
-// `npm test`: every test there is. The last line is the count, taken from vitest's own report.
+// `npm test`: every test there is, and a look at all that they made the system write. The last line is the
+// count, taken from vitest's own report.
 import { spawn } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as v from 'valibot';
 import { ensureFfmpeg } from './ensure-ffmpeg.ts';
 import { buildApp } from './lib/build.ts';
+import { KNOWN_SECRETS, leaksIn, LOGS } from './lib/leaks.ts';
 import { inRoot, ROOT } from './lib/paths.ts';
 import { onStop } from './lib/until-stopped.ts';
 import { report } from './lib/user-error.ts';
@@ -30,30 +32,72 @@ async function main(): Promise<number> {
     console.log('0 passed, 1 failed');
     return 1;
   }
-  const file = path.join(tmpdir(), `export-jobs-tests-${process.pid}.json`);
-  const code = await vitest(['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]);
+  const folder = await mkdtemp(path.join(tmpdir(), 'export-jobs-tests-'));
+  const file = path.join(folder, 'report.json');
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
+  const { code, written } = await vitest(reporters, folder);
   const counted = await count(file);
-  await rm(file, { force: true });
+  const leaks = await showLeaks(written, folder);
+  await rm(folder, { recursive: true, force: true });
   // A run that ended badly without a failed test, such as a crash, is a failure of its own.
-  const failed = Math.max(counted.failed, code === 0 ? 0 : 1);
+  const failed = Math.max(counted.failed, code === 0 ? 0 : 1) + leaks;
   const skipped = counted.skipped > 0 ? `, ${counted.skipped} skipped` : '';
   console.log(`${counted.passed} passed, ${failed} failed${skipped}`);
   return failed === 0 ? 0 : 1;
 }
 
-/** Runs vitest with this terminal. @returns its exit code, null when it was killed. */
-async function vitest(reporters: readonly string[]): Promise<number | null> {
+/** Runs vitest with this terminal. @returns its exit code, null when it was killed, and what it wrote. */
+async function vitest(reporters: readonly string[], logs: string) {
   const program = inRoot('node_modules', 'vitest', 'vitest.mjs');
   const args = [program, 'run', ...reporters, ...process.argv.slice(2)];
-  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit' });
+  const colour = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {};
+  const env = { ...process.env, ...colour, [LOGS]: logs };
+  const child = spawn(process.execPath, args, {
+    cwd: ROOT,
+    env,
+    stdio: ['inherit', 'pipe', 'pipe'],
+  });
   onStop((sign) => child.kill(sign === 'orphaned' ? 'SIGTERM' : sign));
-  return await new Promise((resolve) => {
+  const chunks: string[] = [];
+  for (const [from, to] of [
+    [child.stdout, process.stdout],
+    [child.stderr, process.stderr],
+  ] as const) {
+    from.setEncoding('utf8');
+    from.on('data', (text: string) => chunks.push(text));
+    from.pipe(to);
+  }
+  const code = await new Promise<number | null>((resolve) => {
     child.once('error', (error) => {
       report(error);
       resolve(1);
     });
     child.once('close', resolve);
   });
+  return { code, written: chunks.join('') };
+}
+
+/** Whether any secret was written, by the tests or by the stacks that they ran. @returns how many. */
+async function showLeaks(written: string, folder: string): Promise<number> {
+  const logs = (await readdir(folder)).filter((name) => name.endsWith('.log'));
+  const texts = await Promise.all(
+    logs.map(async (name) => [name, await readFile(path.join(folder, name), 'utf8')] as const),
+  );
+  const known = (await readFile(path.join(folder, KNOWN_SECRETS), 'utf8').catch(() => ''))
+    .split('\n')
+    .filter(Boolean);
+  const found = [['the output', written] as const, ...texts].flatMap(([where, text]) =>
+    leaksIn(text, known).map((leak) => ({ where, ...leak })),
+  );
+  // Stacks of tests write logs; where there are none, nothing was looked at.
+  const isBlind = known.length > 0 && logs.length === 0;
+  if (isBlind) console.log('LEAK: stacks ran, and none left a log to look at');
+  for (const { where, line, kind, before } of found) {
+    console.log(`LEAK: ${kind} in line ${line} of ${where}, after: ${before}`);
+  }
+  const lines = [written, ...texts.map(([, text]) => text)].join('\n').split('\n').length;
+  console.log(`secrets in ${lines} lines of output and ${logs.length} logs: ${found.length}`);
+  return found.length + (isBlind ? 1 : 0);
 }
 
 async function count(file: string) {

@@ -31,6 +31,8 @@ async function watched(count: number) {
   const { id } = await createJob();
   const viewers = await Promise.all(Array.from({ length: count }, () => Viewer.open(id)));
   const ticket = await ticketOf(id);
+  // The feed is told of a new job when its maker has the answer already.
+  await eventually(() => tally.causesOf('objectRequests')['publish'] === 1);
   await quiet();
   return { viewers, ticket, platform: new Platform(stubOf(id), []) };
 }

@@ -2,6 +2,7 @@
 // Worker's own code on D1 itself.
 import { ListQuery } from '@export-jobs/protocol';
 import * as v from 'valibot';
+import { limitsOf } from '../../workers/src/access/plans.ts';
 import { jobIn, lens, policy } from '../../workers/src/job/fixtures.ts';
 import { viewOf } from '../../workers/src/job/project.ts';
 import { insertIntent, listPage } from '../../workers/src/lib/d1.ts';
@@ -74,7 +75,8 @@ export async function countLife(db: D1Database): Promise<{ write: string; bill: 
   const { id, tenant, requestHash, request } = jobIn('dispatching');
   if (!request) throw new Error('the job of the fixtures has no request');
   const view = firstView({ id, tenant, requestHash, request }, policy);
-  await insertIntent(d1.db, { id, tenant, requestHash, request, view }, policy.job_ms);
+  const bounds = { ...limitsOf({}, 'default'), lifeMs: policy.job_ms };
+  await insertIntent(d1.db, { id, tenant, requestHash, request, view }, bounds);
   for (const state of LIFE) {
     const job = jobIn(state);
     await mirrorToD1(d1.db, { job, view: viewOf(job, lens), log: [], lookAt: null });

@@ -2,6 +2,7 @@ import type { Command } from './command.ts';
 import { create } from './commands/create.ts';
 import { doctor } from './commands/doctor.ts';
 import { download } from './commands/download.ts';
+import { keys } from './commands/keys.ts';
 import { list } from './commands/list.ts';
 import { cancel, get } from './commands/one-job.ts';
 import { retry } from './commands/retry.ts';
@@ -9,5 +10,5 @@ import { watch } from './commands/watch.ts';
 
 /** Every command, in the order in which help names them. */
 export const COMMANDS: ReadonlyMap<string, Command> = new Map(
-  Object.entries({ create, watch, get, cancel, retry, list, download, doctor }),
+  Object.entries({ create, watch, get, cancel, retry, list, download, keys, doctor }),
 );

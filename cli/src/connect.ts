@@ -43,18 +43,20 @@ const WebSocketOfOwner = new Proxy(WebSocket, {
 });
 
 /**
- * A `fetch` that tells how much of an upload has been sent: the platform's own says so only at the
- * end. A repeated upload counts from the start again.
+ * A `fetch` that tells how much of an upload has been sent, in all its parts: the platform's own says so only
+ * at the end. What is sent again is counted once.
  */
 export function countingFetch(onSent: (bytes: number) => void): typeof fetch {
+  let sent = 0;
+  const count = (bytes: number) => onSent((sent += bytes));
   return async (input, init) => {
     if (init?.method !== 'PUT' || !(init.body instanceof Blob)) return await fetch(input, init);
     const blob = init.body;
-    let sent = 0;
+    let own = 0;
     const counter = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
       transform(chunk, controller) {
-        sent += chunk.byteLength;
-        onSent(sent);
+        own += chunk.byteLength;
+        count(chunk.byteLength);
         controller.enqueue(chunk);
       },
     });
@@ -66,6 +68,13 @@ export function countingFetch(onSent: (bytes: number) => void): typeof fetch {
       body: blob.stream().pipeThrough(counter),
       duplex: 'half',
     };
-    return await fetch(input, streamed);
+    let arrived = false;
+    try {
+      const response = await fetch(input, streamed);
+      arrived = response.ok;
+      return response;
+    } finally {
+      if (!arrived) count(-own);
+    }
   };
 }

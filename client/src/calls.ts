@@ -1,34 +1,35 @@
 // What sends and what lists. The client loads this when it is needed, so that who only watches does not
 // carry it.
 import type { CreateReply, ExportJob, ExportOptionsInput, ListReply } from '@export-jobs/protocol';
-import type { Created, CreateOptions, ListOptions } from './client.ts';
+import type { Created, CreateOptions, ExportInput, ListOptions } from './client.ts';
 import { isCreateReply, isListReply } from './guards.ts';
 import { jsonOf, pathOf, withQuery, type Http } from './http.ts';
-import { uploadFile, type UploadSource } from './upload.ts';
+import { uploadFile } from './upload.ts';
 
 export { uploadFile } from './upload.ts';
 
 /** Uploads when given a file, then creates the job; both under one key, whatever has to be repeated. */
 export async function createExport(
   http: Http,
-  input: UploadSource | { upload_id: string },
+  input: ExportInput,
   options: ExportOptionsInput = {},
   how: CreateOptions = {},
 ): Promise<Created> {
   const { signal, tags, maxDollars: max_dollars, onUploadProgress: onProgress } = how;
+  const { onResume, pause, store } = how;
   const key = how.idempotencyKey ?? crypto.randomUUID();
-  let upload_id: string;
-  if ('upload_id' in input) upload_id = input.upload_id;
-  else {
-    const upload = await uploadFile(http, input, { onProgress, signal });
+  const named = async () => {
+    if ('upload_id' in input || 'url' in input) return input;
+    const upload = await uploadFile(http, input, { onProgress, onResume, signal, pause, store });
     how.onUploaded?.(upload);
-    upload_id = upload.upload_id;
-  }
+    return { upload_id: upload.upload_id };
+  };
+  const source = await named();
   const reply = await http.callSafely('/api/jobs', isCreateReply, {
-    ...jsonOf({ input: { upload_id }, options, tags, max_dollars }, { 'idempotency-key': key }),
+    ...jsonOf({ input: source, options, tags, max_dollars }, { 'idempotency-key': key }),
     signal,
   });
-  return { ...reply, upload_id };
+  return { ...reply, upload_id: 'upload_id' in source ? source.upload_id : null };
 }
 
 /** One page of the list. Safe to repeat. */

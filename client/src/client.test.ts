@@ -7,6 +7,18 @@ import { createClient } from './client.ts';
 const timing = { backoffMin: 1, backoffMax: 4, retries: 4, request: 500 };
 
 describe('createExport', () => {
+  it('names a file on another server, and sends nothing but that', async () => {
+    const sent: unknown[] = [];
+    const fetch = async (_: unknown, init?: RequestInit) => {
+      if (typeof init?.body === 'string') sent.push(JSON.parse(init.body));
+      return Response.json({ job: running(1, 0), viewer_token: 't' }, { status: 201 });
+    };
+    const client = createClient({ baseUrl: 'http://x', fetch });
+    const made = await client.createExport({ url: 'https://films.example/a.mov' });
+    expect(made.upload_id).toBeNull();
+    expect(sent).toEqual([{ input: { url: 'https://films.example/a.mov' }, options: {} }]);
+  });
+
   it('keeps one idempotency key over the retries of one call, and makes another for the next', async () => {
     const keys: unknown[] = [];
     await using server = await viewerServer({

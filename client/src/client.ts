@@ -16,7 +16,7 @@ export interface ClientConfig extends HttpConfig {
   timing?: Partial<Timing> | undefined;
 }
 
-export interface CreateOptions {
+export interface CreateOptions extends Pick<UploadOptions, 'onResume' | 'pause' | 'store'> {
   /** Makes repeats return the first job. By default made anew for each `createExport`. */
   idempotencyKey?: string | undefined;
   /** Labels to list it by: letters, digits and `_.:-`, at most eight. */
@@ -29,9 +29,13 @@ export interface CreateOptions {
   onUploaded?: ((upload: UploadedReply) => void) | undefined;
 }
 
+/** A file to upload, one that is uploaded already, or one on another server (https), which is read there. */
+export type ExportInput = UploadSource | { upload_id: string } | { url: string; filename?: string };
+
 /** The new job, a token that lets a browser watch it, and the upload it is made from. */
 export interface Created extends CreateReply {
-  upload_id: string;
+  /** Null for a file on another server. */
+  upload_id: string | null;
 }
 
 export interface ListOptions {
@@ -47,7 +51,7 @@ export interface ListOptions {
 export interface ExportClient {
   /** Uploads when given a file, then creates the job. Repeats what is safe to repeat. */
   createExport(
-    input: UploadSource | { upload_id: string },
+    input: ExportInput,
     options?: ExportOptionsInput,
     how?: CreateOptions,
   ): Promise<Created>;

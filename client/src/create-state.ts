@@ -5,7 +5,7 @@ export type CreateState =
   | { phase: 'idle' }
   | { phase: 'uploading'; sent: number; size: number }
   | { phase: 'creating'; upload_id: string | null }
-  | { phase: 'created'; upload_id: string; reply: Created }
+  | { phase: 'created'; upload_id: string | null; reply: Created }
   /** `upload_id` is set when the bytes arrived, so that they need not be sent again. */
   | { phase: 'failed'; upload_id: string | null; error: Error };
 

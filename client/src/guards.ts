@@ -6,6 +6,7 @@ import type {
   JobReply,
   JobStatus,
   ListReply,
+  PartsReply,
   Problem,
   UploadedReply,
   UploadReply,
@@ -64,8 +65,18 @@ export const isCreateReply = (value: unknown): value is CreateReply =>
 export const isListReply = (value: unknown): value is ListReply =>
   isObject(value) && Array.isArray(value.data) && value.data.every(isJob);
 
+/** How a large file is cut, and the token that its parts are asked for with. */
+export const isPartsPlan = (value: unknown): value is NonNullable<UploadReply['parts']> =>
+  isObject(value) && has(value, 'number', 'size', 'count') && has(value, 'string', 'token');
+
 export const isUploadReply = (value: unknown): value is UploadReply =>
-  has(value, 'string', 'upload_id', 'url');
+  has(value, 'string', 'upload_id', 'url') &&
+  (value.parts === undefined || isPartsPlan(value.parts));
+
+export const isPartsReply = (value: unknown): value is PartsReply =>
+  isObject(value) &&
+  Array.isArray(value.parts) &&
+  value.parts.every((part) => isObject(part) && has(part, 'string', 'url'));
 
 export const isUploadedReply = (value: unknown): value is UploadedReply =>
   has(value, 'string', 'upload_id') && has(value, 'number', 'size');

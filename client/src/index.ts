@@ -1,9 +1,17 @@
 export { createClient } from './client.ts';
-export type { ClientConfig, Created, CreateOptions, ExportClient, ListOptions } from './client.ts';
+export type {
+  ClientConfig,
+  Created,
+  CreateOptions,
+  ExportClient,
+  ExportInput,
+  ListOptions,
+} from './client.ts';
 export { ExportApiError, ExportTransportError, isRetryable } from './errors.ts';
 export { isEnded } from './guards.ts';
 export type { Timing } from './timing.ts';
-export type { StreamSource, UploadOptions, UploadSource } from './upload.ts';
+export type { StreamSource, UploadGate, UploadOptions, UploadSource } from './upload.ts';
+export type { UploadStore } from './upload-store.ts';
 export { ExportWatch } from './watch.ts';
 export type { Way } from './follow.ts';
 export type { Connection, WatchOptions, WatchState } from './watch.ts';

@@ -1,11 +1,10 @@
 import type { ExportJob, ExportOptionsInput } from '@export-jobs/protocol';
 import { useCallback, useEffect, useMemo, useReducer, useRef, useSyncExternalStore } from 'react';
-import type { Created } from './client.ts';
+import type { Created, ExportInput } from './client.ts';
 import { nextCreateState, type CreateState } from './create-state.ts';
 import { eachFrame } from './frame.ts';
 import { useExportClient } from './provider.ts';
 import { share, sharedWatch } from './shared.ts';
-import type { UploadSource } from './upload.ts';
 import type { WatchState } from './watch.ts';
 
 export { useTimeLeft } from './eta-hook.ts';
@@ -55,10 +54,7 @@ export function useExportJob(
 export interface CreateExport {
   readonly state: CreateState;
   /** Resolves with the job, or with null when it failed or was aborted; `state` says which. */
-  readonly start: (
-    input: UploadSource | { upload_id: string },
-    options?: ExportOptionsInput,
-  ) => Promise<Created | null>;
+  readonly start: (input: ExportInput, options?: ExportOptionsInput) => Promise<Created | null>;
   /** Stops what is on its way and forgets what failed. */
   readonly reset: () => void;
 }

@@ -2,15 +2,19 @@ import type { UploadedReply } from '@export-jobs/protocol';
 import { useCallback, useEffect, useReducer, useRef } from 'react';
 import { ExportApiError, ExportTransportError } from './errors.ts';
 import { useExportClient } from './provider.ts';
+import { UploadPause } from './upload-pause.ts';
 import type { UploadSource } from './upload.ts';
 
 /** The server refused, or could not be reached; `name` tells which. */
 export type UploadError = ExportApiError | ExportTransportError;
 
-/** Where an upload stands. `sent` and `size` in bytes. */
+/**
+ * Where an upload stands. `sent` and `size` in bytes. `resuming`: it goes on, after a pause or from what an
+ * earlier page has sent of the same file, and nothing more has been sent yet.
+ */
 export type UploadState =
   | { phase: 'idle' }
-  | { phase: 'uploading'; sent: number; size: number }
+  | { phase: 'uploading' | 'paused' | 'resuming'; sent: number; size: number }
   | { phase: 'uploaded'; upload: UploadedReply }
   | { phase: 'failed'; error: UploadError };
 
@@ -18,34 +22,58 @@ export interface Upload {
   readonly state: UploadState;
   /** Resolves with the upload, or with null when it failed or was aborted; `state` says which. */
   readonly start: (source: UploadSource) => Promise<UploadedReply | null>;
+  /** Holds a large upload until `resume`. What is on its way still arrives. */
+  readonly pause: () => void;
+  readonly resume: () => void;
   /** Stops what is on its way and forgets what failed. */
   readonly abort: () => void;
 }
 
-/** A repeated upload starts over; the bar must not. */
-function nextUploadState(state: UploadState, next: UploadState): UploadState {
-  if (state.phase !== 'uploading' || next.phase !== 'uploading') return next;
-  return next.sent < state.sent && next.sent > 0 ? state : next;
+type UploadEvent =
+  | { type: 'is'; state: UploadState }
+  | { type: 'sent'; sent: number }
+  | { type: 'pause' }
+  | { type: 'resume' };
+
+export function nextUploadState(state: UploadState, event: UploadEvent): UploadState {
+  if (event.type === 'is') return event.state;
+  if (!('sent' in state)) return state;
+  if (event.type === 'pause') return { ...state, phase: 'paused' };
+  if (event.type === 'resume') {
+    return state.phase === 'paused' ? { ...state, phase: 'resuming' } : state;
+  }
+  // A part that is sent again starts over; the bar must not.
+  if (event.sent <= state.sent) return state;
+  const phase = state.phase === 'paused' ? 'paused' : 'uploading';
+  return { ...state, phase, sent: event.sent };
 }
 
 /** Uploads one file at a time. Unmounting stops it: nobody would hear where the file went. */
 export function useUpload(): Upload {
   const client = useExportClient();
   const [state, dispatch] = useReducer(nextUploadState, { phase: 'idle' });
-  const running = useRef<AbortController | null>(null);
-  useEffect(() => () => running.current?.abort(), []);
+  const running = useRef<{ stop: AbortController; pause: UploadPause } | null>(null);
+  useEffect(() => () => running.current?.stop.abort(), []);
 
   const start = useCallback<Upload['start']>(
     async (source) => {
-      running.current?.abort();
-      const { signal } = (running.current = new AbortController());
-      const show = (next: UploadState) => {
-        if (!signal.aborted) dispatch(next);
+      running.current?.stop.abort();
+      const own = { stop: new AbortController(), pause: new UploadPause() };
+      running.current = own;
+      const { signal } = own.stop;
+      const { size } = source;
+      const happens = (event: UploadEvent) => {
+        if (!signal.aborted) dispatch(event);
       };
-      show({ phase: 'uploading', sent: 0, size: source.size });
+      const show = (next: UploadState) => happens({ type: 'is', state: next });
+      show({ phase: 'uploading', sent: 0, size });
       try {
-        const onProgress = (sent: number, size: number) => show({ phase: 'uploading', sent, size });
-        const upload = await client.uploadFile(source, { signal, onProgress });
+        const upload = await client.uploadFile(source, {
+          signal,
+          pause: own.pause,
+          onResume: (sent) => show({ phase: 'resuming', sent, size }),
+          onProgress: (sent) => happens({ type: 'sent', sent }),
+        });
         show({ phase: 'uploaded', upload });
         return signal.aborted ? null : upload;
       } catch (error) {
@@ -58,9 +86,17 @@ export function useUpload(): Upload {
     },
     [client],
   );
-  const abort = useCallback(() => {
-    running.current?.abort();
-    dispatch({ phase: 'idle' });
+  const pause = useCallback(() => {
+    running.current?.pause.pause();
+    dispatch({ type: 'pause' });
   }, []);
-  return { state, start, abort };
+  const resume = useCallback(() => {
+    running.current?.pause.resume();
+    dispatch({ type: 'resume' });
+  }, []);
+  const abort = useCallback(() => {
+    running.current?.stop.abort();
+    dispatch({ type: 'is', state: { phase: 'idle' } });
+  }, []);
+  return { state, start, pause, resume, abort };
 }

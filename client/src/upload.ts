@@ -1,10 +1,12 @@
-import type { UploadedReply } from '@export-jobs/protocol';
-import { ExportApiError, ExportTransportError } from './errors.ts';
+import type { UploadedReply, UploadReply } from '@export-jobs/protocol';
+import { ExportApiError } from './errors.ts';
 import { isUploadedReply, isUploadReply } from './guards.ts';
 import { checked, jsonOf, type Http } from './http.ts';
-import { reasonOf } from './timing.ts';
+import { put } from './put.ts';
+import { isForgotten, PartsUpload } from './upload-parts.ts';
+import { keyOfFile, storeOfPage, UploadMemory, type UploadStore } from './upload-store.ts';
 
-/** A file that is read as a stream, for servers. Such an upload cannot be repeated by itself. */
+/** A file that is read as a stream, for servers. */
 export interface StreamSource {
   filename: string;
   /** Bytes; the stream must yield exactly this many. */
@@ -15,10 +17,25 @@ export interface StreamSource {
 /** What can be uploaded: a browser's File, any Blob (named `video`), or a stream. */
 export type UploadSource = Blob | StreamSource;
 
+/** What each part waits at before it begins. */
+export interface UploadGate {
+  /** Resolves when the next part may begin, or when `signal` aborts. */
+  passed(signal: AbortSignal): Promise<void>;
+}
+
 export interface UploadOptions {
   /** Bytes sent so far, and in all. */
   onProgress?: ((sent: number, size: number) => void) | undefined;
+  /** Called when the upload goes on where an earlier one of the same file ended, at so many bytes. */
+  onResume?: ((sent: number) => void) | undefined;
   signal?: AbortSignal | undefined;
+  /** Holds it, such as an `UploadPause`; only large files, which go by parts, can be held. */
+  pause?: UploadGate | undefined;
+  /**
+   * Where it is kept how far a large File has come, so that the same file, chosen again, goes on from there.
+   * By default the page's `localStorage`, if there is one; null for nowhere.
+   */
+  store?: UploadStore | null | undefined;
 }
 
 /** Announces a file and sends its bytes; repeats what is safe to repeat. */
@@ -27,92 +44,59 @@ export async function uploadFile(
   source: UploadSource,
   options: UploadOptions = {},
 ): Promise<UploadedReply> {
-  const { signal } = options;
+  const { store = storeOfPage() } = options;
+  const memory = new UploadMemory(store, keyOfFile(http.url('/'), source));
+  const kept = await memory.recall();
+  if (kept) {
+    try {
+      return await new PartsUpload(http, source, kept, memory, options).run();
+    } catch (error) {
+      // It was thrown away meanwhile, or its file has changed: the file goes up anew.
+      if (!isForgotten(error)) throw error;
+    }
+  }
+  const ticket = await announce(http, source, options.signal);
+  const { upload_id, expires_at, parts } = ticket;
+  if (!parts) return putWhole(http, source, ticket, options);
+  const session = { upload_id, expires_at, parts, sent: [] };
+  return new PartsUpload(http, source, session, memory, options).run();
+}
+
+function announce(http: Http, source: UploadSource, signal: AbortSignal | undefined) {
   const filename =
     'filename' in source ? source.filename : 'name' in source ? String(source.name) : 'video';
-  const ticket = await http.callSafely('/api/uploads', isUploadReply, {
-    ...jsonOf({ filename, size: source.size }),
+  const content_type = (source instanceof Blob && source.type) || undefined;
+  return http.callSafely('/api/uploads', isUploadReply, {
+    ...jsonOf({ filename, size: source.size, content_type }),
     signal,
   });
-  const url = http.url(ticket.url);
-  if (!(source instanceof Blob)) return putStream(http, url, source, options);
+}
+
+async function putWhole(
+  http: Http,
+  source: UploadSource,
+  { upload_id, url: path }: UploadReply,
+  { onProgress, signal }: UploadOptions,
+): Promise<UploadedReply> {
+  const { size } = source;
+  const url = http.url(path);
+  const onSent = (sent: number) => onProgress?.(sent, size);
+  const send = async (body: Blob | ReadableStream<Uint8Array>) => {
+    const { status, text } = await put(http, { url, body, size, onSent, signal });
+    return checked(status, text, isUploadedReply);
+  };
+  if (!(source instanceof Blob)) return send(source.stream);
   let tries = 0;
   return http.retry(async () => {
     tries += 1;
     try {
-      return await putBlob(http, url, source, options);
+      return await send(source);
     } catch (error) {
       // A repeat that finds the upload finished: the first one arrived, its answer did not.
       if (tries > 1 && error instanceof ExportApiError && error.code === 'upload_exists') {
-        return { upload_id: ticket.upload_id, size: source.size, etag: '' };
+        return { upload_id, size, etag: '' };
       }
       throw error;
     }
   }, signal);
-}
-
-function putBlob(http: Http, url: string, blob: Blob, options: UploadOptions) {
-  if (typeof XMLHttpRequest !== 'undefined') return putWithXhr(url, blob, options);
-  return putWithFetch(http, url, blob, blob.size, options);
-}
-
-function putStream(http: Http, url: string, source: StreamSource, options: UploadOptions) {
-  let sent = 0;
-  const counted = source.stream.pipeThrough(
-    new TransformStream<Uint8Array, Uint8Array>({
-      transform(chunk, controller) {
-        sent += chunk.byteLength;
-        options.onProgress?.(sent, source.size);
-        controller.enqueue(chunk);
-      },
-    }),
-  );
-  return putWithFetch(http, url, counted, source.size, options);
-}
-
-async function putWithFetch(
-  http: Http,
-  url: string,
-  body: Blob | ReadableStream<Uint8Array>,
-  size: number,
-  { onProgress, signal }: UploadOptions,
-): Promise<UploadedReply> {
-  const init: RequestInit & { duplex?: 'half' } = { method: 'PUT', body };
-  if (signal) init.signal = signal;
-  if (!(body instanceof Blob)) {
-    init.duplex = 'half';
-    init.headers = { 'content-length': String(size) };
-  }
-  const reply = await http.send(url, isUploadedReply, signal, init);
-  onProgress?.(size, size);
-  return reply;
-}
-
-// fetch tells nothing about bytes sent, so a browser's progress bar needs the older API.
-function putWithXhr(
-  url: string,
-  body: Blob,
-  { onProgress, signal }: UploadOptions,
-): Promise<UploadedReply> {
-  const { promise, resolve, reject } = Promise.withResolvers<UploadedReply>();
-  if (signal?.aborted) {
-    reject(reasonOf(signal));
-    return promise;
-  }
-  const xhr = new XMLHttpRequest();
-  const abort = () => xhr.abort();
-  const lost = () => reject(new ExportTransportError('The upload was cut off.'));
-  signal?.addEventListener('abort', abort, { once: true });
-  xhr.upload.addEventListener('progress', (event) => onProgress?.(event.loaded, body.size));
-  xhr.addEventListener('load', () => {
-    // In an async function, so that a refusal rejects instead of being thrown at the event loop.
-    resolve((async () => checked(xhr.status, xhr.responseText, isUploadedReply))());
-  });
-  xhr.addEventListener('error', lost);
-  xhr.addEventListener('timeout', lost);
-  xhr.addEventListener('abort', () => reject(reasonOf(signal)));
-  xhr.addEventListener('loadend', () => signal?.removeEventListener('abort', abort));
-  xhr.open('PUT', url);
-  xhr.send(body);
-  return promise;
 }

@@ -1,9 +1,11 @@
-import { existsSync } from 'node:fs';
+import { appendFileSync, existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll } from 'vitest';
 import { CACHE, migrate, migrationsHash } from '../../scripts/lib/build.ts';
+import { secretsOf } from '../../scripts/lib/data-dir.ts';
+import { KNOWN_SECRETS, LOGS } from '../../scripts/lib/leaks.ts';
 import { startStack, type Stack, type StackOptions } from '../../scripts/stack.ts';
 
 /** Short enough that a lost renderer is noticed within a test. */
@@ -15,7 +17,29 @@ export const IMPATIENT = {
 /** A real stack of its own: a free port, an empty data folder, no page unless asked for. */
 export async function freshStack(options: StackOptions = {}): Promise<Stack> {
   const dataDir = options.dataDir ?? (await migratedFolder());
-  return await startStack({ port: 0, app: false, say: () => undefined, ...options, dataDir });
+  const onLine = (part: string, line: string) => {
+    keepLine(part, line);
+    options.onLine?.(part, line);
+  };
+  const quiet = { port: 0, app: false, say: () => undefined };
+  await noteSecrets(dataDir, options.workerEnv);
+  return await startStack({ ...quiet, ...options, dataDir, onLine });
+}
+
+/** For `npm test`, which must find them in nothing that was written. */
+async function noteSecrets(dataDir: string, workerEnv: StackOptions['workerEnv'] = {}) {
+  const folder = process.env[LOGS];
+  if (!folder) return;
+  const { signingKeys, idKey, runpodApiKey } = await secretsOf(dataDir);
+  const key = signingKeys.split(':').at(-1) ?? signingKeys;
+  const own = [key, idKey, runpodApiKey, workerEnv['API_KEY']].filter((one) => one !== undefined);
+  appendFileSync(path.join(folder, KNOWN_SECRETS), own.map((one) => `${one}\n`).join(''));
+}
+
+/** A copy for `npm test`, which looks for secrets in all that was written. */
+function keepLine(part: string, line: string): void {
+  const folder = process.env[LOGS];
+  if (folder) appendFileSync(path.join(folder, `${part}-${process.pid}.log`), `${line}\n`);
 }
 
 /** A folder that is removed after the last test of the file. */

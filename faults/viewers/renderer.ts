@@ -1,9 +1,10 @@
 // Responsible for a renderer that speaks to the server as the real one does, with its very code, and makes
 // up the work: it reports as planned, stores a few bytes, and ends as planned.
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClaimReply, RenderTicket } from '@export-jobs/protocol';
 import { Channel, claimJob } from '../../renderer/src/callbacks.ts';
+import { digestOf } from '../../renderer/src/file-digest.ts';
 import { PATIENCE } from '../../renderer/src/patience.ts';
 import { putOutput } from '../../renderer/src/put-output.ts';
 import type { AttemptPlan } from './plan.ts';
@@ -78,9 +79,10 @@ async function conclude({ end }: AttemptPlan, channel: Channel, made: Work): Pro
   }
   const { ticket, claimed, film, signal } = made;
   const { length: size } = film.bytes;
-  const sha256 = createHash('sha256').update(film.bytes).digest('hex');
+  const digest = await digestOf(film.path, size, signal);
+  const { sha256 } = digest;
   const manifest = { size, sha256, width: 16, height: 16, duration_ms: 1000, frames: 24 };
   const { output } = claimed;
-  await putOutput({ output, token: ticket.token, path: film.path, manifest, signal });
+  await putOutput({ output, token: ticket.token, path: film.path, manifest, digest, signal });
   await channel.complete({ output_video_key: output.key, manifest });
 }

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { FAILURE_CODES } from './failures.ts';
 import { JOB_STATUSES, Percent, STAGES } from './job.ts';
 import { KnownOptions } from './options.ts';
+import { PartList, PartNumbers, PartsChecksum } from './parts.ts';
 
 const Epoch = v.pipe(v.number(), v.integer(), v.minValue(1));
 const Sequence = v.pipe(v.number(), v.integer(), v.minValue(1));
@@ -42,6 +43,26 @@ export const ClaimBody = v.object({
 });
 export type ClaimBody = v.InferOutput<typeof ClaimBody>;
 
+/** An upload. `GET url` with the same bearer token; ranges and `If-Match: etag` are honoured. */
+export const OwnSource = v.object({
+  kind: v.optional(v.literal('upload'), 'upload'),
+  url: v.string(),
+  size: Count,
+  etag: v.string(),
+  filename: v.string(),
+});
+
+/**
+ * A file on another server. `GET url` without any token, nor on its redirects, and only from public addresses;
+ * of more than `max_bytes` nothing is read.
+ */
+export const ForeignSource = v.object({
+  kind: v.literal('url'),
+  url: v.string(),
+  max_bytes: Count,
+  filename: v.string(),
+});
+
 /** The answer to `claim`: the work, and the epoch that every later call repeats. Times in ms. */
 export const ClaimReply = v.object({
   success: v.literal(true),
@@ -50,11 +71,15 @@ export const ClaimReply = v.object({
   lease_ms: Count,
   next_report_ms: Count,
   options: KnownOptions,
-  /** `GET source.url` with the same bearer token; ranges and `If-Match: etag` are honoured. */
-  source: v.object({ url: v.string(), size: Count, etag: v.string(), filename: v.string() }),
+  source: v.variant('kind', [OwnSource, ForeignSource]),
   /** `PUT output.url` with the same bearer token, Content-Length, and the manifest as JSON in
-   * `X-Export-Manifest`. */
-  output: v.object({ url: v.string(), key: v.string(), content_type: v.string() }),
+   * `X-Export-Manifest`; a file of more than `parts.size` bytes goes up by parts of that size. */
+  output: v.object({
+    url: v.string(),
+    key: v.string(),
+    content_type: v.string(),
+    parts: v.optional(v.object({ size: Count })),
+  }),
   /**
    * A WebSocket on which the later calls may be made, see `channel.ts`; offered subprotocols
    * `render.v1, bearer.{token}`. Without it, or while it cannot be opened, they are made by POST.
@@ -62,6 +87,8 @@ export const ClaimReply = v.object({
   channel: v.optional(v.object({ url: v.string() })),
 });
 export type ClaimReply = v.InferOutput<typeof ClaimReply>;
+export type OwnSource = v.InferOutput<typeof OwnSource>;
+export type ForeignSource = v.InferOutput<typeof ForeignSource>;
 
 /** `POST /progress`. Only `progress` is required. */
 export const ProgressBody = v.object({
@@ -89,6 +116,27 @@ export const OutputManifest = v.object({
   frames: Count,
 });
 export type OutputManifest = v.InferOutput<typeof OutputManifest>;
+
+/** `POST {output.url}`: begins an output by parts. `checksum` is what must come out. */
+export const OutputUploadRequest = v.strictObject({
+  manifest: OutputManifest,
+  checksum: PartsChecksum,
+});
+export type OutputUploadRequest = v.InferOutput<typeof OutputUploadRequest>;
+
+/** The answer: `upload` names it in the next two calls until `expires_at`. */
+export const OutputUploadReply = v.object({ upload: v.string(), expires_at: v.number() });
+export type OutputUploadReply = v.InferOutput<typeof OutputUploadReply>;
+
+const Upload = v.pipe(v.string(), v.minLength(1), v.maxLength(2000));
+
+/** `POST {output.url}/parts`; answered with `PartsReply`. */
+export const OutputPartsRequest = v.strictObject({ upload: Upload, numbers: PartNumbers });
+export type OutputPartsRequest = v.InferOutput<typeof OutputPartsRequest>;
+
+/** `POST {output.url}/complete`: puts the file together. */
+export const OutputCompleteRequest = v.strictObject({ upload: Upload, parts: PartList });
+export type OutputCompleteRequest = v.InferOutput<typeof OutputCompleteRequest>;
 
 /** `POST /complete`. `manifest` is required of a job that was dispatched. */
 export const CompleteBody = v.object({

@@ -14,7 +14,13 @@ export const RENDERER_SUBPROTOCOL = 'render.v1';
 /** A token travels as a second offered subprotocol: this prefix, then the token. */
 export const BEARER_SUBPROTOCOL = 'bearer.';
 
-/** Largest file that one `PUT` may carry into R2, bytes. */
+/**
+ * A file of more bytes than this goes up by parts of this size; only the last one is smaller. R2 takes parts
+ * from 5 MiB on, 10,000 of a file, and Cloudflare a request of 100 MB at most.
+ */
+export const PART_BYTES = 16 * 1024 ** 2;
+
+/** Largest file that is taken, bytes. */
 export const MAX_UPLOAD_BYTES = 5 * 1024 ** 3 - 5 * 1024 ** 2;
 
 /** Largest message that a viewer may send, characters. */
@@ -26,6 +32,8 @@ export const CLOSE_CODES = {
   flood: 1008,
   /** A message larger than `MAX_VIEWER_FRAME`. */
   oversize: 1009,
+  /** A viewer's token has expired: dial again with another. */
+  expired: 4401,
   /** The socket's state was written by another version: dial again at once. */
   stale: 4409,
   /** To a renderer: the attempt is not, or no longer, its own. */

@@ -24,6 +24,15 @@ export const FAILURES = {
     retry: 'never',
     sentence: 'The uploaded file is no longer there. Upload it again.',
   },
+  input_too_large: { retry: 'never', sentence: 'This file is larger than it may be.' },
+  source_refused: {
+    retry: 'never',
+    sentence: 'The address of this file leads to a place that must not be read.',
+  },
+  source_unavailable: {
+    retry: 'never',
+    sentence: 'The server of this file does not hand it out, or too slowly. Check the link.',
+  },
   options_invalid: {
     retry: 'never',
     sentence: 'These export settings do not fit this video.',
@@ -36,6 +45,10 @@ export const FAILURES = {
   spend_cap_reached: { retry: 'never', sentence: 'The export has cost as much as it may.' },
   // The attempt went wrong: charged to the job's own attempts.
   renderer_error: { retry: 'attempt', sentence: 'The renderer reported an error.' },
+  source_unreachable: {
+    retry: 'attempt',
+    sentence: 'The server of this file could not be reached, or broke off.',
+  },
   encoder_failed: { retry: 'attempt', sentence: 'The encoder stopped unexpectedly.' },
   encoder_stalled: { retry: 'attempt', sentence: 'The encoder stopped making progress.' },
   out_of_memory: { retry: 'attempt', sentence: 'The renderer ran out of memory.' },

@@ -8,5 +8,8 @@ export * from './job.ts';
 export * from './messages.ts';
 export * from './callbacks.ts';
 export * from './channel.ts';
+export * from './parts.ts';
 export * from './requests.ts';
+export * from './source-url.ts';
+export * from './access.ts';
 export * from './explain.ts';

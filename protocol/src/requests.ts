@@ -3,26 +3,34 @@ import { MAX_UPLOAD_BYTES } from './constants.ts';
 import { ExportJob, JOB_STATUSES, Tag } from './job.ts';
 import { JobMessage } from './messages.ts';
 import { ExportOptions } from './options.ts';
+import { PartList, PartsChecksum } from './parts.ts';
 
 /** An upload's id: `upl_` and 26 characters of Crockford's base 32, lower case. */
 export const UploadId = v.pipe(v.string(), v.regex(/^upl_[0-9a-z]{26}$/));
 
-/** `POST /api/uploads`. `size` in bytes. */
+const Filename = v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(255));
+
+/** `POST /api/uploads`. `size` in bytes. Without `content_type` the name's ending tells the type. */
 export const UploadRequest = v.strictObject({
-  filename: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(255)),
+  filename: Filename,
   size: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_UPLOAD_BYTES)),
+  content_type: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(255))),
 });
 export type UploadRequest = v.InferOutput<typeof UploadRequest>;
 
-/** The answer: `PUT` the file's bytes to `url` (a path on the same origin) before `expires_at`. */
+/**
+ * The answer: `PUT` the file's bytes to `url` (a path on the same origin) before `expires_at`. With `parts` the
+ * file is large: it is to go up in `count` parts, all of `size` bytes but the last, with `token` as bearer.
+ */
 export const UploadReply = v.object({
   upload_id: v.string(),
   url: v.string(),
   expires_at: v.number(),
+  parts: v.optional(v.object({ size: v.number(), count: v.number(), token: v.string() })),
 });
 export type UploadReply = v.InferOutput<typeof UploadReply>;
 
-/** The answer to the `PUT`. */
+/** The answer to the `PUT`, and to `complete`. */
 export const UploadedReply = v.object({
   upload_id: v.string(),
   size: v.number(),
@@ -30,9 +38,28 @@ export const UploadedReply = v.object({
 });
 export type UploadedReply = v.InferOutput<typeof UploadedReply>;
 
+/** `POST /api/uploads/{id}/complete`. */
+export const CompleteUploadRequest = v.strictObject({ parts: PartList, checksum: PartsChecksum });
+export type CompleteUploadRequest = v.InferOutput<typeof CompleteUploadRequest>;
+
+/** A file that was uploaded here. */
+export const UploadInput = v.strictObject({ upload_id: UploadId });
+
+/**
+ * A file on another server, which each attempt's renderer reads from there; `source-url.ts` says which addresses
+ * are taken. `filename` is what viewers see, for they never see the address.
+ */
+export const UrlInput = v.strictObject({
+  url: v.pipe(v.string(), v.maxLength(2048)),
+  filename: v.optional(Filename),
+});
+
 /** `POST /api/jobs`. An `Idempotency-Key` header makes repeats return the first job. */
 export const CreateRequest = v.strictObject({
-  input: v.strictObject({ upload_id: UploadId }),
+  // By the field that is there, so that what is wrong with the other ones is said of the right kind.
+  input: v.lazy((input) =>
+    typeof input === 'object' && input !== null && 'url' in input ? UrlInput : UploadInput,
+  ),
   options: v.optional(ExportOptions, {}),
   /** Labels to list it by. */
   tags: v.optional(

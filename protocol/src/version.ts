@@ -9,5 +9,7 @@
  * - 3: the renderer's socket; `cost`, `tags` and `max_dollars` of a job; `progress` messages carry what a
  *   report can change instead of the whole job, and `seq` tells the percent that was seen.
  * - 4: `overall_progress` and `eta_p90_ms` of a job; `megapixels` of a renderer's report.
+ * - 5: rights of viewers' tokens and of keys, `4401`, and the limits of a plan; files by parts; inputs on other
+ *   servers, of which a claim tells by `source.kind`, and what may be wrong with them.
  */
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;

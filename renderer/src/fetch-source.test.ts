@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RenderFailure } from './failure.ts';
 import { fetchSource } from './fetch-source.ts';
 import { Fenced } from './server-reply.ts';
+import { ownOrigin } from './source/own-origin.ts';
 
 const BYTES = randomBytes(3_000_000);
 let folder: string;
@@ -37,8 +38,8 @@ function fetchFrom(
 ) {
   const path = join(folder, 'input');
   const { size = BYTES.length, signal = AbortSignal.timeout(10_000), ...rest } = extra;
-  const source = { url, size, etag: 'v1' };
-  return fetchSource({ source, token: 't', path, signal, retryMs: 5, ...rest });
+  const origin = ownOrigin({ url, size, etag: 'v1' }, 't');
+  return fetchSource({ origin, path, signal, retryMs: 5, ...rest });
 }
 const stored = () => readFile(join(folder, 'input'));
 

@@ -1,50 +1,66 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import type { ClaimReply } from '@export-jobs/protocol';
+import { dirname } from 'node:path';
 import { hasSystemCode, RenderFailure } from './failure.ts';
+import { requireSpace } from './job-folder.ts';
 import { backoff, pause } from './runpod/pause.ts';
-import { Fenced, refusalOf, Unreachable } from './server-reply.ts';
+import { Fenced, Unreachable } from './server-reply.ts';
+import type { Origin, Part } from './source/origin.ts';
 
-/** Tries in a row that brought not one byte, before the source counts as unreachable. */
+/** Tries in a row that brought nothing new, before the source counts as unreachable. */
 const MAX_FRUITLESS = 8;
 /** A connection that brings nothing for this long is given up, ms. */
 const IDLE_MS = 20_000;
+/** The longest that a timer of Node's waits, ms. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export interface FetchSourceOptions {
-  readonly source: Pick<ClaimReply['source'], 'url' | 'size' | 'etag'>;
-  readonly token: string;
+  readonly origin: Origin;
   readonly path: string;
   readonly signal: AbortSignal;
-  /** Called with the bytes received so far. */
-  readonly onBytes?: (bytes: number) => void;
+  /** Called with the bytes received so far, and with how many there are as far as that is known. */
+  readonly onBytes?: (bytes: number, total: number | undefined) => void;
   /** First pause after a cut, ms. Default 500. */
   readonly retryMs?: number;
   /** Default 20,000. */
   readonly idleMs?: number;
 }
 
+/** What has been written: the source's first bytes. */
+interface Received {
+  bytes: number;
+}
+
 /**
  * Downloads the source to a file, going on where a broken connection left off, and never mixing two
  * versions of it.
- * @throws RenderFailure `input_empty`, `input_gone`, `source_fetch_failed` or `disk_full`; Fenced;
- *   or the signal's reason.
+ * @throws RenderFailure `input_empty`, `disk_full`, or as its origin calls what went wrong; Fenced; or the
+ *   signal's reason.
  */
 export async function fetchSource(options: FetchSourceOptions): Promise<void> {
-  const { source, path, signal, retryMs = 500 } = options;
-  if (source.size === 0) throw new RenderFailure('input_empty', 'the source has no bytes');
+  const { origin, path, signal, retryMs = 500 } = options;
+  if (origin.limit === 0) throw isEmpty();
   const file = await open(path, 'w');
+  const over = AbortSignal.timeout(Math.min(origin.limitMs, MAX_TIMER_MS));
   try {
-    const received = { bytes: 0 };
-    for (let fruitless = 0; received.bytes < source.size;) {
-      const before = received.bytes;
-      const cut = await fetchRest(options, file, received);
-      if (received.bytes >= source.size) break;
-      fruitless = received.bytes > before ? 0 : fruitless + 1;
+    // Whoever runs ffmpeg must be able to read it; its folder is shut to all others.
+    await file.chmod(0o644);
+    const received: Received = { bytes: 0 };
+    let most = 0;
+    for (let fruitless = 0; ;) {
+      const cut = await fetchRest(options, file, received, over);
+      if (cut === undefined) break;
+      fruitless = received.bytes > most ? 0 : fruitless + 1;
+      most = Math.max(most, received.bytes);
       if (fruitless >= MAX_FRUITLESS) {
-        throw new RenderFailure('source_fetch_failed', 'the source cannot be read', { cause: cut });
+        const { unreachable } = origin.failures;
+        throw new RenderFailure(unreachable, 'the source cannot be read', { cause: cut });
       }
-      await pause(backoff(fruitless, retryMs, 10_000), signal);
+      await pause(backoff(fruitless, retryMs, 10_000), AbortSignal.any([signal, over]));
       signal.throwIfAborted();
     }
+    if (received.bytes === 0) throw isEmpty();
+    // An earlier version may have been longer.
+    await file.truncate(received.bytes);
   } catch (error) {
     if (hasSystemCode(error, 'ENOSPC')) {
       throw new RenderFailure('disk_full', 'no space left for the source', { cause: error });
@@ -59,68 +75,56 @@ export async function fetchSource(options: FetchSourceOptions): Promise<void> {
 async function fetchRest(
   options: FetchSourceOptions,
   file: FileHandle,
-  received: { bytes: number },
+  received: Received,
+  over: AbortSignal,
 ): Promise<unknown> {
-  const { source, signal, idleMs = IDLE_MS } = options;
+  const { origin, signal, path, idleMs = IDLE_MS } = options;
   const idle = new AbortController();
-  const giveUp = () => idle.abort(new Unreachable('the source sends nothing'));
-  let timer = setTimeout(giveUp, idleMs);
+  const watch = setTimeout(() => idle.abort(new Unreachable('the source sends nothing')), idleMs);
   try {
-    const body = await request(options, received, AbortSignal.any([signal, idle.signal]));
-    for await (const chunk of body) {
-      clearTimeout(timer);
-      timer = setTimeout(giveUp, idleMs);
-      if (received.bytes + chunk.length > source.size) {
-        throw new RenderFailure('input_gone', 'the source is longer than it was said to be');
-      }
-      await writeAll(file, chunk, received.bytes);
-      received.bytes += chunk.length;
-      options.onBytes?.(received.bytes);
-    }
-    return undefined;
+    const any = AbortSignal.any([signal, over, idle.signal]);
+    const part = await origin.open(received.bytes, any);
+    const { total = 0 } = part;
+    if (total > origin.limit) throw tooLong(origin);
+    await requireSpace(dirname(path), total - part.from);
+    await receive(part, options, file, received, () => watch.refresh());
+    return received.bytes < total ? new Unreachable('the source was cut off') : undefined;
   } catch (error) {
     signal.throwIfAborted();
+    if (over.aborted) throw new RenderFailure(origin.failures.tooSlow, 'the source is too slow');
     const isFinal = error instanceof RenderFailure || error instanceof Fenced;
     if (isFinal || hasSystemCode(error, 'ENOSPC')) throw error;
     return error;
   } finally {
-    clearTimeout(timer);
+    clearTimeout(watch);
+    // Of what was not read to its end nothing more may come.
+    idle.abort();
   }
 }
 
-async function request(
-  { source, token }: FetchSourceOptions,
-  received: { bytes: number },
-  signal: AbortSignal,
-): Promise<AsyncIterable<Uint8Array>> {
-  const { etag } = source;
-  const headers: Record<string, string> = {
-    authorization: `Bearer ${token}`,
-    'accept-encoding': 'identity',
-    'if-match': etag.includes('"') ? etag : `"${etag}"`,
-  };
-  if (received.bytes > 0) headers['range'] = `bytes=${received.bytes}-`;
-  const response = await fetch(source.url, { headers, signal, redirect: 'error' });
-  if (response.status === 200) received.bytes = 0;
-  else if (response.status !== 206) throw refused(response.status, await response.text());
-  else if (!startsAt(response.headers.get('content-range'), received.bytes)) {
-    await response.body?.cancel();
-    throw new Unreachable('the source answered with another range');
+async function receive(
+  { body, from, total }: Part,
+  { origin, onBytes }: FetchSourceOptions,
+  file: FileHandle,
+  received: Received,
+  onLife: () => void,
+): Promise<void> {
+  received.bytes = from;
+  for await (const chunk of body) {
+    onLife();
+    if (received.bytes + chunk.length > (total ?? origin.limit)) throw tooLong(origin);
+    await writeAll(file, chunk, received.bytes);
+    received.bytes += chunk.length;
+    onBytes?.(received.bytes, total);
   }
-  if (!response.body) throw new Unreachable('the source answered without a body');
-  return response.body;
 }
 
-function refused(status: number, body: string): Error {
-  const refusal = refusalOf(status, body);
-  if (refusal instanceof Fenced || refusal instanceof Unreachable) return refusal;
-  const gone = [404, 410, 412, 416].includes(status);
-  const code = gone ? 'input_gone' : 'source_fetch_failed';
-  return new RenderFailure(code, `the source was refused with ${status}`);
+function tooLong({ failures }: Origin): RenderFailure {
+  return new RenderFailure(failures.tooLong, 'the source is too long');
 }
 
-function startsAt(contentRange: string | null, offset: number): boolean {
-  return contentRange?.startsWith(`bytes ${offset}-`) ?? false;
+function isEmpty(): RenderFailure {
+  return new RenderFailure('input_empty', 'the source has no bytes');
 }
 
 async function writeAll(file: FileHandle, chunk: Uint8Array, position: number): Promise<void> {

@@ -1,7 +1,8 @@
-import { mkdtemp, readdir, rm, statfs } from 'node:fs/promises';
+import { chown, mkdtemp, readdir, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RenderFailure } from './failure.ts';
+import { stranger } from './ffmpeg/confine.ts';
 
 const PREFIX = 'export-render-';
 
@@ -10,9 +11,16 @@ export function temporaryRoot(env: Readonly<Record<string, string | undefined>>)
   return env['RENDERER_TMP'] ?? tmpdir();
 }
 
-/** Makes a job's own folder, which nobody else on this machine can read. */
+/**
+ * Makes a job's own folder, which nobody else on this machine can read; where possible its tools, which run as its
+ * owner, can read nothing else of ours.
+ */
 export async function makeJobFolder(root: string): Promise<string> {
-  return await mkdtemp(join(root, `${PREFIX}${process.pid}-`));
+  const folder = await mkdtemp(join(root, `${PREFIX}${process.pid}-`));
+  const owner = stranger();
+  // Not where an administrator is one in name only.
+  if (owner !== undefined) await chown(folder, owner, owner).catch(() => undefined);
+  return folder;
 }
 
 /** Removes what processes left that were killed. Called before this process has folders itself. */

@@ -19,6 +19,8 @@ export interface RendererSetup {
   readonly ffmpeg: FfmpegReport;
   /** Where jobs keep their files. */
   readonly root: string;
+  /** Hosts that sources may be read from though they are not public. */
+  readonly sourceHosts?: readonly string[];
   /** Shorter times for tests. */
   readonly timing?: Timing & { readonly patience?: Partial<Patience> };
 }
@@ -58,7 +60,7 @@ export async function renderJob(
       claimSignal(signal, over.signal),
       patience,
     );
-    log('info', 'claimed', { epoch: claimed.epoch, source_bytes: claimed.source.size });
+    log('info', 'claimed', { epoch: claimed.epoch, source: claimed.source.kind });
     const channel = new Channel(ticket.output, claimed, log, patience);
     try {
       return await renderClaimed(ticket.output.token, claimed, channel, context, setup);
@@ -95,6 +97,7 @@ async function renderClaimed(
       folder,
       signal,
       ffmpeg: setup.ffmpeg,
+      guard: { exempt: setup.sourceHosts ?? [] },
       timing: setup.timing ?? {},
       log: context.log,
       report: (report) => channel.report(report),

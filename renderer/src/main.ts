@@ -11,13 +11,22 @@ function timingOf(env: Readonly<Record<string, string | undefined>>): Timing {
   return stallMs > 0 ? { stallMs } : {};
 }
 
+/** `RENDERER_SOURCE_HOSTS`: as `SOURCE_HOSTS` of the server, which this machine need not trust. */
+function sourceHostsOf(env: Readonly<Record<string, string | undefined>>): string[] {
+  const hosts = (env['RENDERER_SOURCE_HOSTS'] ?? '').split(',').map((host) => host.trim());
+  return hosts.filter((host) => host !== '');
+}
+
 const shutdown = shutdownSignal();
 const root = temporaryRoot(process.env);
 const timing = timingOf(process.env);
+const sourceHosts = sourceHostsOf(process.env);
+if (sourceHosts.length > 0)
+  log('warn', 'sources may be read from these hosts too', { sourceHosts });
 try {
   await serve(
     async (job, context) =>
-      await renderJob(job, context, { ffmpeg: await inspectFfmpeg(), root, timing }),
+      await renderJob(job, context, { ffmpeg: await inspectFfmpeg(), root, sourceHosts, timing }),
     { shutdown, fitness: { disk: checkDisk, ffmpeg: checkFfmpeg, gpu: checkGpu } },
   );
   process.exit(0);
@@ -34,8 +43,12 @@ async function checkDisk(): Promise<void> {
 }
 
 async function checkFfmpeg(): Promise<void> {
-  const { version, from, encoders, missing } = await inspectFfmpeg();
+  const { version, from, encoders, missing, tools } = await inspectFfmpeg();
   log('info', 'ffmpeg inspected', { version, from, encoders, missing });
+  const isOffline = tools.confinement.offline.length > 0;
+  const isOther = tools.confinement.asOther && process.getuid?.() === 0;
+  if (isOffline && isOther) return;
+  log('warn', 'ffmpeg cannot be confined as it could be', { offline: isOffline, other: isOther });
 }
 
 /** Where a GPU is paid for, an export in software is a failure that nobody sees. */

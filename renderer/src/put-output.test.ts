@@ -45,6 +45,7 @@ async function putTo(answer: (request: IncomingMessage, response: ServerResponse
     token: 't',
     path,
     manifest: MANIFEST,
+    digest: { parts: [], checksum: '' },
     signal,
     retryMs: 5,
     onBytes: (bytes) => sent.push(bytes),

@@ -12,10 +12,13 @@ import type { EncodeProgress } from './ffmpeg/progress-lines.ts';
 import { renderExport } from './ffmpeg/run.ts';
 import { INPUT_NAME } from './ffmpeg/untrusted-input.ts';
 import type { VerifiedOutput } from './ffmpeg/verify.ts';
-import { requireSpace } from './job-folder.ts';
+import { digestOf } from './file-digest.ts';
 import { ProgressMeter, type WorkStage } from './progress.ts';
-import { putOutput, sha256Of } from './put-output.ts';
+import { putOutput } from './put-output.ts';
 import type { Log } from './runpod/log.ts';
+import { foreignOrigin } from './source/foreign-origin.ts';
+import type { Guard } from './source/guarded-get.ts';
+import { ownOrigin } from './source/own-origin.ts';
 
 /** Times that tests shorten, ms. */
 export interface Timing {
@@ -29,6 +32,8 @@ export interface Work {
   readonly claimed: ClaimReply;
   readonly folder: string;
   readonly ffmpeg: FfmpegReport;
+  /** What may be asked for sources of other servers. */
+  readonly guard: Guard;
   readonly signal: AbortSignal;
   readonly timing: Timing;
   readonly log: Log;
@@ -39,6 +44,8 @@ export interface Work {
 // unknown source take a second to render.
 const NETWORK_RATE = 20e6;
 const SOURCE_RATE = 1e6;
+/** The size of a source whose server has not told it yet, bytes. */
+const SOURCE_SIZE = 50e6;
 
 /** How many times longer than guessed each encoder took, the last time in this process. */
 const slowness = new Map<string, number>();
@@ -49,9 +56,8 @@ const slowness = new Map<string, number>();
  * @throws RenderFailure, Fenced, or the signal's reason.
  */
 export async function doWork(work: Work): Promise<OutputManifest> {
-  const { claimed, folder, signal, ffmpeg, log } = work;
+  const { folder, signal, ffmpeg, log } = work;
   const progress = new WorkProgress(work);
-  await requireSpace(folder, claimed.source.size);
   await download(work, progress);
   const probe = await probeInput(ffmpeg.tools, folder, signal);
   const { plan, output } = await render(work, progress, probe);
@@ -66,15 +72,17 @@ async function download(work: Work, progress: WorkProgress): Promise<void> {
   const startedAt = Date.now();
   progress.move('downloading', 0);
   await fetchSource({
-    source,
-    token: work.token,
+    // Our token is for our own server alone.
+    origin:
+      source.kind === 'upload' ? ownOrigin(source, work.token) : foreignOrigin(source, work.guard),
     path: join(work.folder, INPUT_NAME),
     signal: work.signal,
     ...retries(work),
-    onBytes: (bytes) => {
+    onBytes: (bytes, total) => {
+      const all = total ?? Math.max(SOURCE_SIZE, 2 * bytes);
       const seconds = (Date.now() - startedAt) / 1000;
-      if (seconds > 0.5) progress.expect('downloading', (source.size * seconds) / bytes);
-      progress.move('downloading', bytes / source.size);
+      if (seconds > 0.5) progress.expect('downloading', (all * seconds) / bytes);
+      progress.move('downloading', bytes / all);
     },
   });
 }
@@ -117,13 +125,16 @@ async function upload(
 ): Promise<OutputManifest> {
   progress.expect('uploading', size / NETWORK_RATE + 0.1);
   progress.move('uploading', 0);
-  const sha256 = await sha256Of(path, work.signal);
+  const { output } = work.claimed;
+  const digest = await digestOf(path, output.parts?.size ?? size, work.signal);
+  const { sha256 } = digest;
   const manifest = { size, sha256, width, height, duration_ms: durationMs, frames };
   await putOutput({
-    output: work.claimed.output,
+    output,
     token: work.token,
     path,
     manifest,
+    digest,
     signal: work.signal,
     ...retries(work),
     onBytes: (bytes) => progress.move('uploading', bytes / size),
@@ -142,7 +153,8 @@ class WorkProgress {
   #megapixels: number | undefined;
 
   constructor({ claimed, report }: Work) {
-    const { size } = claimed.source;
+    const { source } = claimed;
+    const size = source.kind === 'upload' ? source.size : SOURCE_SIZE;
     this.#report = report;
     this.#meter = new ProgressMeter(
       {

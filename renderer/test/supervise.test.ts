@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { RenderFailure } from '../src/failure.ts';
+import { UNCONFINED } from '../src/ffmpeg/confine.ts';
 import { superviseEncode } from '../src/ffmpeg/supervise.ts';
 import { ffmpeg, Studio } from './media.ts';
 
@@ -18,6 +19,8 @@ const ENDLESS = [
   '-y',
   'file:output.mp4',
 ];
+
+const NOWHERE = { ffmpeg: '/nowhere/ffmpeg', confinement: UNCONFINED };
 
 let studio: Studio;
 beforeAll(async () => {
@@ -50,7 +53,7 @@ describe.skipIf(!ffmpeg || !isLinux)('a supervised encode (needs Linux and ffmpe
     let frames = 0;
     const output = `file:${folder}/output.mp4`;
     const ended = superviseEncode({
-      ffmpeg: ffmpeg?.tools.ffmpeg ?? '',
+      tools: ffmpeg?.tools ?? NOWHERE,
       args: [...ENDLESS.slice(0, -1), output],
       folder,
       signal: abort.signal,
@@ -120,12 +123,12 @@ describe.skipIf(!ffmpeg || !isLinux)('a supervised encode (needs Linux and ffmpe
 
   it('fails when its program is not there', async () => {
     const running = superviseEncode({
-      ffmpeg: '/nowhere/ffmpeg',
+      tools: NOWHERE,
       args: [],
       folder: studio.root,
       signal: new AbortController().signal,
     });
-    await expect(running).rejects.toThrow('ENOENT');
+    await expect(running).rejects.toThrow('/nowhere/ffmpeg: not found');
   });
 
   it('does not outlive a parent that is killed', { timeout: 10_000 }, async () => {
@@ -133,7 +136,7 @@ describe.skipIf(!ffmpeg || !isLinux)('a supervised encode (needs Linux and ffmpe
     const script = `
       import { superviseEncode } from ${JSON.stringify(import.meta.resolve('../src/ffmpeg/supervise.ts'))};
       await superviseEncode({
-        ffmpeg: ${JSON.stringify(ffmpeg?.tools.ffmpeg)},
+        tools: ${JSON.stringify(ffmpeg?.tools)},
         args: ${JSON.stringify([...ENDLESS.slice(0, -1), `file:${folder}/output.mp4`])},
         folder: ${JSON.stringify(folder)},
         signal: new AbortController().signal,

@@ -98,7 +98,7 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'D1 has the number of a report',
-    edit(MIRROR, '      changeSeq(job.seq),', '      job.seq,'),
+    edit(MIRROR, '      ended ? job.seq : changeSeq(job.seq),', '      job.seq,'),
   ),
   mutant(
     'the log of an ended job is not kept in D1',
@@ -135,10 +135,6 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   mutant(
     'a fresh effect is guarded by whatever alarm there is',
     edit(STORE, 'GUARD_SLACK_MS = 4 * 60_000', 'GUARD_SLACK_MS = 400 * 60_000'),
-  ),
-  mutant(
-    'an ended job is looked at for as long as its confirmations are lost',
-    edit(STORE, ' || this.#armedAt > now', ''),
   ),
   mutant(
     'nobody looks at a job whose object was never made',
@@ -195,11 +191,7 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'any key is believed in',
-    edit(
-      CALLS,
-      "if (body.output_video_key !== key) return reject('Not the key of this attempt.');",
-      '',
-    ),
+    edit(CALLS, "if (output_video_key !== key) return reject('Not the key of this attempt.');", ''),
   ),
   mutant(
     'viewers are not told',

@@ -20,13 +20,13 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
     'an object that forgot grants a lease each time',
     edit(
       MACHINE,
-      'given.forgot && job.request && job.quietSince === null',
-      'given.forgot && job.request',
+      'if (job.request === null || job.quietSince !== null) return job;',
+      'if (job.request === null) return job;',
     ),
   ),
   mutant(
     'an object that forgot grants no lease',
-    edit(MACHINE, 'if (given.forgot && job.request &&', 'if (job.request === undefined &&'),
+    edit(MACHINE, 'const job = given.forgot ? doubted(was, given) : was;', 'const job = was;'),
   ),
   mutant(
     'a report does not end the doubt',
@@ -34,7 +34,7 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'that a report ended the doubt is not kept',
-    edit(REPORTS, 'const isKept = forgot || was.quietSince !== null;', 'const isKept = false;'),
+    edit(REPORTS, 'const isKept = was.quietSince !== null;', 'const isKept = false;'),
   ),
   mutant(
     'a closed socket takes the doubt back',

@@ -7,7 +7,7 @@ import { pretend } from './platform/pretend.ts';
 
 /** What every world exports. */
 export const REQUEST: JobRequest = {
-  input: { key: 'in/acme/upl_1', etag: 'e', size: 10, filename: 'clip.mov' },
+  input: { kind: 'upload', key: 'in/acme/upl_1', etag: 'e', size: 10, filename: 'clip.mov' },
   options: v.parse(ExportOptions, {}),
   retryOf: null,
   tags: [],

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import type { Call } from '../src/lib/calls.ts';
 import type { Answer } from '../src/lib/types.ts';
 import type { Said } from './actors/intruder.ts';
+import { ELSEWHERE } from './actors/renderer.ts';
 import type { Renderer } from './actors/renderer.ts';
 import { exchange } from './network.ts';
 import { answerIn } from './notice.ts';
@@ -197,7 +198,7 @@ export class Switchboard {
     if (isOwner) witness.arrived(said, at);
     const answer = await ask();
     // A last word that is not taken yet was heard all the same.
-    const isHeard = call.name === 'complete' && !answer.ok && HEARD.has(answer.code);
+    const isHeard = !answer.ok && HEARD.has(answer.code) && isOfItsOwn(call);
     if (isOwner && (answer.ok || isHeard)) witness.taken(said, at);
     if (answer.ok && call.name === 'complete') this.#judgeAcknowledged(call.body.output_video_key);
     return answer;
@@ -242,6 +243,11 @@ export class Switchboard {
   #note(who: string, { attempt, call }: Said, answer: Answer): void {
     this.#world.note(who, call.name, `attempt ${attempt}`, answer.ok ? 'ok' : answer.code);
   }
+}
+
+/** Whether a last word names the file of its attempt. One that names another is refused unheard. */
+function isOfItsOwn(call: Call): boolean {
+  return call.name === 'complete' && !call.body.output_video_key.includes(ELSEWHERE);
 }
 
 /** Refusals of a last word that came after a look at its file. */

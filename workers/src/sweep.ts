@@ -4,6 +4,7 @@ import { lookAgainAt, liveJobs, owingJobs } from './lib/d1.ts';
 import type { LiveRow } from './lib/d1.ts';
 import type { Env } from './lib/env.ts';
 import { logError } from './lib/log.ts';
+import { abortStale } from './lib/multipart.ts';
 import { objectOf } from './lib/object.ts';
 
 /** A job that could not be looked at is left alone for this long, ms. */
@@ -11,7 +12,7 @@ const AGAIN_MS = 3 * 60_000;
 
 /**
  * Wakes every job that has been unfinished for long, makes the object of every intent whose creation was
- * cut off, and looks after ended jobs that still owe something. Alarms do this by themselves; the
+ * cut off, and looks after ended jobs that still owe something, and after files that were never finished. Alarms do this by themselves; the
  * sweep is for those that the platform lost.
  */
 export async function sweep(env: Env, now: number): Promise<void> {
@@ -19,15 +20,24 @@ export async function sweep(env: Env, now: number): Promise<void> {
   await Promise.all([
     ...live.map((row) => reported(row.id, revive(env, row))),
     ...owing.map((id) => reported(id, remind(env, id, now))),
+    reported(null, abortStale(env, now)),
   ]);
 }
 
-async function reported(job: string, work: Promise<void>): Promise<void> {
+async function reported(job: string | null, work: Promise<void>): Promise<void> {
   try {
     await work;
   } catch (error) {
     logError('sweep', { job, error: String(error) });
   }
+}
+
+/** Makes the object of a job whose creation may have been cut off; if it is there, nothing changes. */
+export async function makeIntended(env: Env, row: LiveRow): Promise<void> {
+  if (row.request === null) return;
+  const request = v.parse(v.pipe(v.string(), v.parseJson(), JobRequest), row.request);
+  const answer = await objectOf(env, row.id).create(row.tenant, request, row.request_hash);
+  if (!answer.ok) throw new Error(answer.code);
 }
 
 /** Reminds the object of an ended job. */
@@ -38,13 +48,8 @@ async function remind(env: Env, id: string, now: number): Promise<void> {
 }
 
 async function revive(env: Env, row: LiveRow): Promise<void> {
-  const object = objectOf(env, row.id);
-  if (row.request !== null) {
-    const request = v.parse(v.pipe(v.string(), v.parseJson(), JobRequest), row.request);
-    const answer = await object.create(row.tenant, request, row.request_hash);
-    if (!answer.ok) throw new Error(answer.code);
-  }
-  const lookAt = await object.wake();
+  await makeIntended(env, row);
+  const lookAt = await objectOf(env, row.id).wake();
   // One that has just ended says so itself.
   if (lookAt !== null) await lookAgainAt(env.DB, row.id, lookAt);
 }

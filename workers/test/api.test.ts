@@ -1,6 +1,6 @@
 import { createExecutionContext } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { CreateReply, ListReply } from '@export-jobs/protocol';
+import { CreateReply, JobReply, ListReply } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { describe, expect, it, vi } from 'vitest';
 import { app } from '../src/routes/app.ts';
@@ -147,6 +147,22 @@ describe('GET /api/jobs', () => {
       code: 'invalid_query',
       status: 422,
     });
+  });
+});
+
+describe('POST /api/jobs/{id}/cancel', () => {
+  it('ends a job whose creation was cut off before its object was made', async () => {
+    const upload_id = await upload('bytes');
+    const unreachable = vi.spyOn(env.EXPORT_JOB, 'getByName').mockImplementation(() => {
+      throw new Error('overloaded');
+    });
+    const headers = { 'idempotency-key': 'cut-off' };
+    expect((await post('/api/jobs', { input: { upload_id } }, headers)).status).toBe(500);
+    unreachable.mockRestore();
+    const listed = await call('/api/jobs?status=pending&limit=1');
+    const [job] = v.parse(ListReply, await listed.json()).data;
+    const cancelled = await call(`/api/jobs/${job?.id}/cancel`, { method: 'POST' });
+    expect(v.parse(JobReply, await cancelled.json()).job).toMatchObject({ status: 'cancelled' });
   });
 });
 
@@ -427,7 +443,7 @@ describe('in production', () => {
     const headers = { authorization: `Bearer ${viewer_token}` };
     expect((await ask(`/api/jobs/${job.id}`, { headers })).status).toBe(200);
     expect((await ask(`/api/jobs/${(await createJob()).id}`, { headers })).status).toBe(401);
-    expect((await ask(`/api/jobs/${job.id}/cancel`, { method: 'POST', headers })).status).toBe(401);
+    expect((await ask(`/api/jobs/${job.id}/cancel`, { method: 'POST', headers })).status).toBe(403);
     const socket = {
       upgrade: 'websocket',
       'sec-websocket-protocol': `export.v1, bearer.${viewer_token}`,

@@ -326,6 +326,11 @@ export class Viewer {
     return new Viewer(response.webSocket);
   }
 
+  /** One whose socket was opened otherwise. */
+  static on(socket: WebSocket): Viewer {
+    return new Viewer(socket);
+  }
+
   get events(): JobMessage[] {
     return this.heard.filter((message) => message.type !== 'pong');
   }

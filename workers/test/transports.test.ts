@@ -145,7 +145,7 @@ describe('a long poll', () => {
     const { seq } = await getJob(job.id);
     const waiting = poll(job.id, `since=${seq}&wait=30`);
     await until(async () => {
-      const status = await stubOf(job.id).status();
+      const status = await stubOf(job.id).status(null);
       return 'connections' in status && status.connections === 1;
     });
     await renderer.progress(52, { stage: 'rendering' });
@@ -159,9 +159,9 @@ describe('a long poll', () => {
     await renderer.claim();
     const { seq } = await getJob(job.id);
     const waiting = poll(job.id, `since=${seq}&wait=30`);
-    await until(async () => (await stubOf(job.id).status()) && true);
+    await until(async () => (await stubOf(job.id).status(null)) && true);
     const connections = async () => {
-      const status = await stubOf(job.id).status();
+      const status = await stubOf(job.id).status(null);
       return 'connections' in status ? status.connections : 0;
     };
     await until(async () => (await connections()) === 1);
@@ -234,7 +234,7 @@ describe('after the object is gone', () => {
     );
     later(7 * 24 * 60 * MINUTE + 1);
     await runDurableObjectAlarm(stubOf(job.id));
-    expect(await stubOf(job.id).status()).toEqual({ status: 'not_found' });
+    expect(await stubOf(job.id).status(null)).toEqual({ status: 'not_found' });
     const bare = (events: readonly JobMessage[]) => events.map(({ type, seq }) => `${type} ${seq}`);
     const viewer = await Viewer.open(job.id, `?since=${job.seq}`);
     await viewer.last('complete');

@@ -78,7 +78,7 @@ async function make(current: Current, settings: Settings, create: CreateExport) 
   const made = await create.start(input, toOptions(settings, source.facts));
   if (made === null) return null;
   const { facts, strip } = current.current ?? source;
-  remember(made.job.id, { uploadId: made.upload_id, facts, strip });
+  if (made.upload_id !== null) remember(made.job.id, { uploadId: made.upload_id, facts, strip });
   return made;
 }
 

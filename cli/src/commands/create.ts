@@ -20,7 +20,7 @@ import {
 
 /** What a command line of `create` means. */
 export interface CreatePlan {
-  /** A path, or the id of an upload. */
+  /** A path, the id of an upload, or an address on another server. */
   readonly source: string;
   readonly options: ExportOptionsInput;
   readonly how: { readonly tags?: string[]; readonly maxDollars?: number };
@@ -48,7 +48,8 @@ export const create: Command = {
   --watch                waits for the end; prints the link to the result
 ${WATCHING_HELP}
 
-FILE may be the id of an upload (upl_…) that is there already. An idempotency key goes with one upload:
+FILE may be the id of an upload (upl_…) that is there already, or an https address, which is read by the
+renderer and not from here. An idempotency key goes with one upload:
 to repeat a create without making a second export, repeat it with the id of its upload.`,
   parse(args, env) {
     const line = readCreate(args);
@@ -95,6 +96,9 @@ async function make(session: Session, plan: CreatePlan): Promise<Created> {
   const { source, options } = plan;
   const key = plan.idempotencyKey ?? randomUUID();
   const how: CreateOptions = { ...plan.how, idempotencyKey: key };
+  if (/^https?:\/\//i.test(source)) {
+    return await session.client.createExport({ url: source }, options, how);
+  }
   const isUpload = /^upl_[0-9a-z]{26}$/.test(source);
   const upload_id = isUpload ? source : await send(session, source, () => rehearse(session, plan));
   try {

@@ -1,12 +1,18 @@
 import { access, chmod, constants } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
+import { confined, findConfinement, UNCONFINED, type Confinement } from './confine.ts';
 import { runTool } from './process.ts';
 
 /** Where the two programs are. */
 export interface Tools {
   readonly ffmpeg: string;
   readonly ffprobe: string;
+}
+
+/** The same, and how they are held down while they read what a stranger sent. */
+export interface ConfinedTools extends Tools {
+  readonly confinement: Confinement;
 }
 
 /** Each format that an export needs, with the encoders that make it, best first. */
@@ -30,7 +36,7 @@ export type Format = keyof typeof CANDIDATES;
 export type Encoders = Readonly<Record<Format, readonly string[]>>;
 
 export interface FfmpegReport {
-  readonly tools: Tools;
+  readonly tools: ConfinedTools;
   readonly from: 'FFMPEG_PATH' | 'PATH' | 'npm';
   /** As ffmpeg prints it, such as `5.1.9-0+deb12u1`. */
   readonly version: string;
@@ -53,7 +59,7 @@ export function isHardware(encoder: string): boolean {
  */
 export async function locateFfmpeg(
   env: Readonly<Record<string, string | undefined>> = process.env,
-): Promise<Pick<FfmpegReport, 'tools' | 'from'>> {
+): Promise<{ readonly tools: Tools; readonly from: FfmpegReport['from'] }> {
   if (env['FFMPEG_PATH']) {
     const ffmpeg = env['FFMPEG_PATH'];
     const ffprobe = env['FFPROBE_PATH'] ?? join(dirname(ffmpeg), 'ffprobe');
@@ -97,23 +103,33 @@ export async function inspectFfmpeg(
   return await report;
 }
 
-async function inspect(tools: Tools, from: FfmpegReport['from']): Promise<FfmpegReport> {
-  const version = await versionOf(tools.ffmpeg);
-  await versionOf(tools.ffprobe);
+async function inspect(paths: Tools, from: FfmpegReport['from']): Promise<FfmpegReport> {
+  const version = await versionOf(paths.ffmpeg);
+  await versionOf(paths.ffprobe);
+  const tools = { ...paths, confinement: await usableConfinement(paths) };
   const [h264, hevc, vp9, av1, gif, aac, opus, canToneMap] = await Promise.all([
-    working(tools.ffmpeg, CANDIDATES.h264),
-    working(tools.ffmpeg, CANDIDATES.hevc),
-    working(tools.ffmpeg, CANDIDATES.vp9),
-    working(tools.ffmpeg, CANDIDATES.av1),
-    working(tools.ffmpeg, CANDIDATES.gif),
-    working(tools.ffmpeg, CANDIDATES.aac, SOUND),
-    working(tools.ffmpeg, CANDIDATES.opus, SOUND),
-    succeeds(tools.ffmpeg, [...PICTURE, '-vf', `${HDR_PICTURE},${TONE_MAP}`]),
+    working(tools, CANDIDATES.h264),
+    working(tools, CANDIDATES.hevc),
+    working(tools, CANDIDATES.vp9),
+    working(tools, CANDIDATES.av1),
+    working(tools, CANDIDATES.gif),
+    working(tools, CANDIDATES.aac, SOUND),
+    working(tools, CANDIDATES.opus, SOUND),
+    succeeds(tools, [...PICTURE, '-vf', `${HDR_PICTURE},${TONE_MAP}`]),
   ]);
   const encoders: Encoders = { h264, hevc, vp9, av1, gif, aac, opus };
   const formats: Format[] = ['h264', 'hevc', 'vp9', 'av1', 'gif', 'aac', 'opus'];
   const missing = formats.filter((format) => encoders[format].length === 0);
   return { tools, from, version, encoders, missing, canToneMap };
+}
+
+/** How tools can be held down here; not so that the GPU cannot be reached any more. */
+async function usableConfinement(paths: Tools): Promise<Confinement> {
+  const confinement = await findConfinement(paths.ffprobe);
+  const works = async (kind: Confinement) =>
+    await succeeds({ ...paths, confinement: kind }, [...PICTURE, '-c:v', CANDIDATES.h264[0]]);
+  const [held, free] = await Promise.all([works(confinement), works(UNCONFINED)]);
+  return free && !held ? UNCONFINED : confinement;
 }
 
 async function versionOf(path: string): Promise<string> {
@@ -133,25 +149,25 @@ const SOUND = ['-f', 'lavfi', '-t', '0.1', '-i', 'anullsrc=r=48000:cl=stereo'];
 
 /** Tries the candidates in order, up to the first that works in software. */
 async function working(
-  ffmpeg: string,
+  tools: ConfinedTools,
   candidates: readonly string[],
   input = PICTURE,
 ): Promise<string[]> {
   const found: string[] = [];
   for (const encoder of candidates) {
     const stream = input === SOUND ? '-c:a' : '-c:v';
-    const works = await succeeds(ffmpeg, [...input, '-strict', '-2', stream, encoder]);
+    const works = await succeeds(tools, [...input, '-strict', '-2', stream, encoder]);
     if (works) found.push(encoder);
     if (works && !isHardware(encoder)) break;
   }
   return found;
 }
 
-async function succeeds(ffmpeg: string, args: readonly string[]): Promise<boolean> {
+async function succeeds({ ffmpeg, confinement }: ConfinedTools, args: readonly string[]) {
   const quiet = ['-hide_banner', '-nostdin', '-v', 'error'];
-  const { code } = await runTool(ffmpeg, [...quiet, ...args, '-f', 'null', '-'], {
-    timeoutMs: 15_000,
-  });
+  const command = [ffmpeg, ...quiet, ...args, '-f', 'null', '-'];
+  const run = await confined(confinement, command, undefined, { fileBytes: 0 });
+  const { code } = await runTool(...run, { timeoutMs: 15_000 });
   return code === 0;
 }
 

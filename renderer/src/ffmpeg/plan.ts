@@ -37,6 +37,8 @@ export interface Plan {
   readonly fps: number;
   readonly frames: number;
   readonly durationMs: number;
+  /** Larger than the uncompressed pictures and sound an output never is, bytes. */
+  readonly maxBytes: number;
 }
 
 /** The part of the source to export, s, on the output's frame grid. */
@@ -90,7 +92,15 @@ export function planExport(options: ExportOptions, probe: Probe, abilities: Abil
     fps: fps.value,
     frames: cut.frames,
     durationMs: Math.round((cut.frames / fps.value) * 1000),
+    maxBytes: sizeLimit(framing, cut),
   };
+}
+
+/** Noise is stored with no more than this of each picture and second, however high the quality. */
+function sizeLimit({ width, height }: Framing, { frames, duration }: Cut): number {
+  const ofPicture = 2 * width * height + 64 * 1024;
+  const ofSecond = 64 * 1024;
+  return frames * ofPicture + Math.ceil(duration * ofSecond) + 1024 * 1024;
 }
 
 function outputRate(options: ExportOptions, probe: Probe): Rate {

@@ -4,14 +4,17 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { RenderFailure } from '../failure.ts';
-import type { Tools } from './locate.ts';
-import { runTool, type ToolEnd } from './process.ts';
+import { confined, PROBE_BOUNDS } from './confine.ts';
+import type { ConfinedTools } from './locate.ts';
+import { runTool, type ToolEnd, type ToolOptions } from './process.ts';
 import { Packets } from './packets.ts';
 import { parseRate, steadyRate, type Rate } from './rate.ts';
-import { INPUT_NAME, UNTRUSTED_INPUT } from './untrusted-input.ts';
+import { INPUT_NAME, MAX_PIXELS, UNTRUSTED_INPUT } from './untrusted-input.ts';
 
-/** A larger picture is refused before it can fill the memory, pixels. */
-const MAX_PIXELS = 8192 * 8192;
+/** A longer source is refused, s: two pictures may be years apart, and all between them would be rendered. */
+const MAX_SECONDS = 24 * 3600;
+/** What ffprobe says of that many seconds of usual film at most, bytes. */
+const MAX_PACKET_LINES = 1e9;
 
 /** What is known of a source. All times in seconds from its start. */
 export interface Probe {
@@ -69,7 +72,7 @@ type Description = v.InferOutput<typeof Description>;
  * @throws RenderFailure `input_*` when it cannot be exported.
  */
 export async function probeInput(
-  tools: Tools,
+  tools: ConfinedTools,
   folder: string,
   signal?: AbortSignal,
 ): Promise<Probe> {
@@ -83,9 +86,12 @@ export async function probeInput(
   refuseDamaged(description, estimated, packets, start, video, partial);
   const pictures = packets.of(video.index);
   const [width, height] = seenSize(video);
+  const duration = packets.end([video.index, ...(audio ? [audio.index] : [])]) - start;
+  if (duration > MAX_SECONDS)
+    throw new RenderFailure('input_unsupported', 'the source is too long');
   return {
     format: description.format.format_name,
-    duration: packets.end([video.index, ...(audio ? [audio.index] : [])]) - start,
+    duration,
     video: {
       index: video.index,
       codec: video.codec_name ?? '',
@@ -101,13 +107,13 @@ export async function probeInput(
   };
 }
 
-async function describe(tools: Tools, folder: string, signal?: AbortSignal) {
+async function describe(tools: ConfinedTools, folder: string, signal?: AbortSignal) {
   const lines: string[] = [];
   const end = await ffprobe(
     tools,
     folder,
     ['-v', 'warning', '-of', 'json', '-show_format', '-show_streams'],
-    (line) => lines.push(line),
+    { onLine: (line) => lines.push(line) },
     signal,
   );
   refuseUnreadable(end);
@@ -116,7 +122,7 @@ async function describe(tools: Tools, folder: string, signal?: AbortSignal) {
 }
 
 async function scan(
-  tools: Tools,
+  tools: ConfinedTools,
   folder: string,
   video: Stream,
   audio: Stream | null,
@@ -129,11 +135,12 @@ async function scan(
     tools,
     folder,
     ['-v', 'error', '-of', 'compact=p=0', '-show_entries', entries],
-    (line) => packets.add(line),
+    { onLine: (line) => packets.add(line), maxOutput: MAX_PACKET_LINES },
     signal,
   );
-  if (end.timedOut)
+  if (end.timedOut || end.flooded) {
     throw new RenderFailure('input_unsupported', 'the source takes too long to read');
+  }
   if (packets.of(video.index).count === 0) {
     throw new RenderFailure('input_damaged', 'the source has a video stream without pictures');
   }
@@ -142,26 +149,32 @@ async function scan(
 }
 
 async function ffprobe(
-  tools: Tools,
+  tools: ConfinedTools,
   folder: string,
   args: readonly string[],
-  onLine: (line: string) => void,
+  reading: Pick<ToolOptions, 'onLine' | 'maxOutput'>,
   signal?: AbortSignal,
 ): Promise<ToolEnd> {
-  return await runTool(tools.ffprobe, [...args, ...UNTRUSTED_INPUT, `file:${INPUT_NAME}`], {
+  const command = [tools.ffprobe, ...args, ...UNTRUSTED_INPUT, `file:${INPUT_NAME}`];
+  const run = await confined(tools.confinement, command, folder, PROBE_BOUNDS);
+  return await runTool(...run, {
     timeoutMs: 120_000,
     cwd: folder,
-    onLine,
+    ...reading,
     ...(signal ? { signal } : {}),
   });
 }
 
-function refuseUnreadable({ code, stderr, timedOut }: ToolEnd): void {
+function refuseUnreadable({ code, stderr, timedOut, flooded }: ToolEnd): void {
   if (code === 0) return;
   const text = stderr.join('\n');
-  if (timedOut) throw new RenderFailure('input_unsupported', 'the source takes too long to open');
+  const unsupported = (why: string) => new RenderFailure('input_unsupported', why);
+  if (timedOut || flooded) throw unsupported('the source takes too long to open');
   if (/not on whitelist|Not detecting m3u8/i.test(text)) {
-    throw new RenderFailure('input_unsupported', 'the source is of a kind that is not read');
+    throw unsupported('the source is of a kind that is not read');
+  }
+  if (/exceeds max_streams|Cannot allocate memory/.test(text)) {
+    throw unsupported('the source needs more than there is to be opened');
   }
   // The file began as an MP4 and its index, which comes last, is not there: it was cut off.
   if (/moov atom not found/.test(text)) {

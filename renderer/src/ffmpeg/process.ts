@@ -2,13 +2,15 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 
-/** What a media tool may see of our environment: what finds libraries and the GPU, and no secret. */
-export function toolEnv(): Record<string, string> {
+/**
+ * What a media tool may see of our environment: what finds libraries and the GPU, and no secret.
+ * @param folder where it may have files of its own for a while.
+ */
+export function toolEnv(folder?: string): Record<string, string> {
   const env: Record<string, string> = { LC_ALL: 'C', AV_LOG_FORCE_NOCOLOR: '1', SVT_LOG: '1' };
+  if (folder !== undefined) env['TMPDIR'] = folder;
   for (const [name, value] of Object.entries(process.env)) {
-    const harmless = /^(PATH|LD_LIBRARY_PATH|DYLD_LIBRARY_PATH|TMPDIR|(CUDA|NVIDIA)_\w+)$/.test(
-      name,
-    );
+    const harmless = /^(PATH|LD_LIBRARY_PATH|DYLD_LIBRARY_PATH|(CUDA|NVIDIA)_\w+)$/.test(name);
     if (value !== undefined && harmless) env[name] = value;
   }
   return env;
@@ -35,6 +37,8 @@ export interface ToolEnd {
   readonly signal: NodeJS.Signals | null;
   readonly stderr: readonly string[];
   readonly timedOut: boolean;
+  /** Whether it was killed because it said too much. */
+  readonly flooded: boolean;
 }
 
 export interface ToolOptions {
@@ -42,6 +46,8 @@ export interface ToolOptions {
   readonly timeoutMs: number;
   readonly cwd?: string;
   readonly signal?: AbortSignal;
+  /** Killed when it has said more than this, bytes. Default 4 MiB. */
+  readonly maxOutput?: number;
   /** Gets each line of standard output. */
   readonly onLine?: (line: string) => void;
 }
@@ -53,11 +59,11 @@ export interface ToolOptions {
 export async function runTool(
   path: string,
   args: readonly string[],
-  { timeoutMs, cwd, signal, onLine }: ToolOptions,
+  { timeoutMs, cwd, signal, maxOutput = 4 * 1024 * 1024, onLine }: ToolOptions,
 ): Promise<ToolEnd> {
   signal?.throwIfAborted();
   const child = spawn(path, args, {
-    env: toolEnv(),
+    env: toolEnv(cwd),
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }),
   });
@@ -65,6 +71,11 @@ export async function runTool(
   const stdout = createInterface({ input: child.stdout, crlfDelay: Infinity });
   if (onLine) stdout.on('line', onLine);
   const stop = () => child.kill('SIGKILL');
+  let said = 0;
+  child.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.length;
+    if (said > maxOutput) stop();
+  });
   let timedOut = false;
   const timer = setTimeout(() => {
     timedOut = true;
@@ -78,7 +89,7 @@ export async function runTool(
       },
     );
     signal?.throwIfAborted();
-    return { code, signal: killedBy, stderr: stderr.lines, timedOut };
+    return { code, signal: killedBy, stderr: stderr.lines, timedOut, flooded: said > maxOutput };
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener('abort', stop);

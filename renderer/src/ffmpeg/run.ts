@@ -53,8 +53,9 @@ async function encode(plan: Plan, render: RenderOptions): Promise<VerifiedOutput
   render.onPlan?.(plan);
   for (const [pass, args] of plan.passes.entries()) {
     await superviseEncode({
-      ffmpeg: ffmpeg.tools.ffmpeg,
+      tools: ffmpeg.tools,
       args,
+      fileBytes: plan.maxBytes,
       folder,
       signal,
       ...(stallMs === undefined ? {} : { stallMs }),

@@ -3,14 +3,22 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
+import { MAX_UPLOAD_BYTES } from '@export-jobs/protocol';
 import { RenderFailure } from '../failure.ts';
 import { classifyEnd } from './classify.ts';
+import { confined } from './confine.ts';
+import type { ConfinedTools } from './locate.ts';
+import { memoryLimit, watchMemory } from './memory.ts';
 import { LastLines, toolEnv } from './process.ts';
 import { ProgressLines, type EncodeProgress } from './progress-lines.ts';
 
 export interface SuperviseOptions {
-  readonly ffmpeg: string;
+  readonly tools: Pick<ConfinedTools, 'ffmpeg' | 'confinement'>;
   readonly args: readonly string[];
+  /** It may write no larger file, bytes. Default: the largest that can be stored. */
+  readonly fileBytes?: number;
+  /** It may hold no more memory, bytes. Default: most of what the machine has. */
+  readonly memoryBytes?: number;
   /** The job's own folder, in which ffmpeg runs. */
   readonly folder: string;
   readonly signal: AbortSignal;
@@ -32,15 +40,9 @@ const TERM_GRACE_MS = 1500;
  *   reason, once the process is gone, which takes at most 2 s.
  */
 export async function superviseEncode(options: SuperviseOptions): Promise<void> {
-  const { ffmpeg, args, folder, signal, stallMs = 60_000, deadlineMs = 6 * 3_600_000 } = options;
+  const { signal, stallMs = 60_000, deadlineMs = 6 * 3_600_000 } = options;
   signal.throwIfAborted();
-  const fixed = ['-hide_banner', '-nostdin', '-v', 'warning', '-progress', 'pipe:3'];
-  const child = spawn(ffmpeg, [...fixed, ...args], {
-    cwd: folder,
-    env: toolEnv(),
-    detached: true,
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-  });
+  const child = await start(options);
   const releaseLifeline = tieToOurLife(child);
   const ended = new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
     child.once('error', reject).once('close', (code, signal) => resolve([code, signal]));
@@ -52,12 +54,16 @@ export async function superviseEncode(options: SuperviseOptions): Promise<void> 
   };
   const onAbort = () => stop(asError(signal.reason));
   signal.addEventListener('abort', onAbort);
+  if (signal.aborted) onAbort();
   const deadline = setTimeout(
     () => stop(new RenderFailure('attempt_timeout', 'the encode took too long')),
     deadlineMs,
   );
   const stall = watchStall(stallMs, () =>
     stop(new RenderFailure('encoder_stalled', `no progress for ${Math.round(stallMs / 1000)} s`)),
+  );
+  const forget = watchMemory(child.pid, options.memoryBytes ?? memoryLimit(), () =>
+    stop(new RenderFailure('out_of_memory', 'the encode needs more memory than there is')),
   );
   const stderr = child.stderr ? new LastLines(child.stderr) : undefined;
   readProgress(child, (progress) => {
@@ -75,8 +81,20 @@ export async function superviseEncode(options: SuperviseOptions): Promise<void> 
     signal.removeEventListener('abort', onAbort);
     clearTimeout(deadline);
     stall.end();
+    forget();
     releaseLifeline();
   }
+}
+
+async function start({ tools, args, folder, fileBytes = MAX_UPLOAD_BYTES }: SuperviseOptions) {
+  const fixed = ['-hide_banner', '-nostdin', '-v', 'warning', '-progress', 'pipe:3'];
+  const command = [tools.ffmpeg, ...fixed, ...args];
+  return spawn(...(await confined(tools.confinement, command, folder, { fileBytes })), {
+    cwd: folder,
+    env: toolEnv(folder),
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+  });
 }
 
 /**

@@ -2,7 +2,8 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { RenderFailure } from '../failure.ts';
-import type { Tools } from './locate.ts';
+import { confined, PROBE_BOUNDS } from './confine.ts';
+import type { ConfinedTools } from './locate.ts';
 import type { Plan } from './plan.ts';
 import { runTool } from './process.ts';
 
@@ -34,7 +35,7 @@ const Description = v.object({
  * @throws RenderFailure `output_rejected`, saying what differs.
  */
 export async function verifyOutput(
-  tools: Tools,
+  tools: ConfinedTools,
   plan: Plan,
   folder: string,
   signal?: AbortSignal,
@@ -43,16 +44,15 @@ export async function verifyOutput(
   const { size } = await stat(path).catch(() => ({ size: 0 }));
   if (size === 0) throw new RenderFailure('output_rejected', 'the encoder made no file');
   const lines: string[] = [];
-  const { code, stderr } = await runTool(
-    tools.ffprobe,
-    ['-v', 'error', '-of', 'json', '-count_packets', '-show_streams', `file:${plan.outputName}`],
-    {
-      timeoutMs: 120_000,
-      cwd: folder,
-      onLine: (line) => lines.push(line),
-      ...(signal ? { signal } : {}),
-    },
-  );
+  const what = ['-v', 'error', '-of', 'json', '-count_packets', '-show_streams'];
+  const command = [tools.ffprobe, ...what, `file:${plan.outputName}`];
+  const run = await confined(tools.confinement, command, folder, PROBE_BOUNDS);
+  const { code, stderr } = await runTool(...run, {
+    timeoutMs: 120_000,
+    cwd: folder,
+    onLine: (line) => lines.push(line),
+    ...(signal ? { signal } : {}),
+  });
   if (code !== 0) {
     throw new RenderFailure('output_rejected', `the output cannot be read: ${stderr.join(' | ')}`);
   }

@@ -1,4 +1,5 @@
 import type { ExportJob } from '@export-jobs/protocol';
+import { limitsOf } from '../../src/access/plans.ts';
 import type { JobRequest } from '../../src/job/job.ts';
 import type { ExportJobState } from '../../src/durable-objects/ExportJobState.ts';
 import type { Policy } from '../../src/job/policy.ts';
@@ -96,7 +97,11 @@ export class Owner {
       if (known && known.rev > 0) return await this.#show();
       const made = { id, tenant: TENANT, request, requestHash };
       const view = firstView(made, policy);
-      await insertIntent(env.DB, { ...made, view }, policy.job_ms);
+      await insertIntent(
+        env.DB,
+        { ...made, view },
+        { ...limitsOf({}, 'default'), lifeMs: policy.job_ms },
+      );
       return await this.#world.invoke({ kind: 'create' }, (object) =>
         object.create(TENANT, request, requestHash),
       );

@@ -183,7 +183,7 @@ export class Renderer {
     const broken = faults.strikes('output broken', 0.3) ? random.pick(BROKEN) : null;
     if (broken === 'missing') return manifest;
     const stored = { key: this.#key, size: broken === 'cut' ? size - 1 : size, sha256, manifest };
-    if (broken === 'elsewhere') this.#key = this.#key.replace('/video', '/other');
+    if (broken === 'elsewhere') this.#key = this.#key.replace('/video', ELSEWHERE);
     for (let failures = 0; failures < 6; failures += 1) {
       const answer = await this.#ask(() => this.#world.switchboard.put(this.#owner, stored));
       if (answer?.ok || (answer && answer.code === 'output_exists')) return manifest;
@@ -314,6 +314,8 @@ const CODES = [
   'input_damaged',
 ] as const satisfies readonly FailureCode[];
 
+/** In the name of a file that is not its attempt's. */
+export const ELSEWHERE = '/other';
 /** What may be wrong with an output: not stored, not whole, or reported under another key. */
 const BROKEN = ['missing', 'cut', 'elsewhere'] as const;
 

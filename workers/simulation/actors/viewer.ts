@@ -56,7 +56,10 @@ export class Viewer {
   async #dial(): Promise<Socket | null> {
     const since = this.seq > 0 ? this.seq : null;
     const request = { headers: { get: () => null } };
-    const response = await this.#world.look((object) => object.watch(pretend(request), since));
+    const leave = { until: null, links: true };
+    const response = await this.#world.look((object) =>
+      object.watch(pretend(request), since, leave),
+    );
     return response && pretend<{ webSocket: Socket | null }>(response).webSocket;
   }
 

@@ -36,11 +36,16 @@ export class ExportFeed extends DurableObject {
     this.#viewers = new FeedViewers(ctx);
   }
 
-  /** A viewer's socket, `?tenant=` and what `FeedQuery` has. The Worker knows who it is. */
+  /** A viewer's socket, `?tenant=&until=` and what `FeedQuery` has. The Worker knows who it is. */
   override async fetch(request: Request): Promise<Response> {
-    const { tenant = '', ...rest } = Object.fromEntries(new URL(request.url).searchParams);
+    const { tenant = '', until, ...rest } = Object.fromEntries(new URL(request.url).searchParams);
     const query = v.parse(FeedQuery, rest);
-    const accepted = this.#viewers.accept(request, { tenant, tag: query.tag ?? null });
+    const wish = {
+      tenant,
+      tag: query.tag ?? null,
+      until: until === undefined ? null : Number(until),
+    };
+    const accepted = this.#viewers.accept(request, wish);
     if (!accepted) return refuse('too_many_viewers');
     this.ctx.waitUntil(this.#bringUpToDate(accepted.socket, tenant, query));
     return accepted.response;
@@ -108,7 +113,7 @@ export class ExportFeed extends DurableObject {
       const cursor = Date.now();
       const jobs = await this.#jobs(tenant, (since ?? cursor) - OVERLAP_MS);
       const isShown = (job: ExportJob) =>
-        isWanted({ tenant, tag: tag ?? null }, job.tags) &&
+        isWanted({ tag: tag ?? null }, job.tags) &&
         (status === undefined || job.status === status) &&
         (since !== undefined || !isTerminal(job.status));
       const told = jobs.filter(isShown).map((job) => messageOf(this.#relinked(job), 'snapshot'));

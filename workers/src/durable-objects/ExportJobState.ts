@@ -18,6 +18,7 @@ import { purgeWhenDue } from './purge.ts';
 import { Renderers, answerOn } from './renderers.ts';
 import { closeBack } from './sockets.ts';
 import { Viewers } from './viewers.ts';
+import type { Leave } from './viewers.ts';
 
 /** How long an alarm that failed waits before it is tried again, ms. */
 const ALARM_RETRY_MS = 60_000;
@@ -66,18 +67,27 @@ export class ExportJobState extends DurableObject {
 
   /** The job, or null when it was never made, has been forgotten, or is another tenant's. */
   view(tenant: string | null): ExportJob | null {
+    const owner = this.#store.job?.tenant;
+    // Whoever it does not belong to leaves no trace, on its bill for instance.
+    if (owner !== undefined && tenant !== null && owner !== tenant) return null;
     this.#enter();
     const { job } = this.#store;
-    return job && (tenant === null || job.tenant === tenant) ? this.#engine.show(job) : null;
+    return job && this.#engine.show(job);
   }
 
-  status(): StatusReply {
-    this.#enter();
+  status(tenant: string | null): StatusReply {
+    const isSeen = this.view(tenant) !== null;
     const { job, outbox } = this.#store;
-    if (!job) return { status: 'not_found' };
+    if (!job || !isSeen) return { status: 'not_found' };
     const last_heartbeat = job.state === 'running' ? job.heartbeatAt : job.updatedAt;
     const connections = this.#viewers.count;
     return { job: this.#engine.show(job), connections, last_heartbeat, parked: outbox.parked };
+  }
+
+  /** Where the input is if that is not here, which no view tells; for a job that repeats this one. */
+  inputUrl(tenant: string): string | null {
+    const request = this.view(tenant) && this.#store.job?.request;
+    return request?.input.kind === 'url' ? request.input.url : null;
   }
 
   /** The log of the job as NDJSON, or null as `view`. */
@@ -91,7 +101,7 @@ export class ExportJobState extends DurableObject {
     this.#engine.apply({ type: 'hint', attempt, remoteId });
   }
 
-  cancel(tenant: string): Answer<{ job: ExportJob }> {
+  cancel(tenant: string | null): Answer<{ job: ExportJob }> {
     if (this.view(tenant) === null) return { ok: false, code: 'job_not_found' };
     return this.#answer(this.#engine.apply({ type: 'cancel' }));
   }
@@ -103,8 +113,8 @@ export class ExportJobState extends DurableObject {
   }
 
   /** Accepts a viewer: the present state at once, after what it missed since a number. */
-  watch(request: Request, since: number | null): Response | null {
-    const accepted = this.#viewers.accept(request, Date.now());
+  watch(request: Request, since: number | null, leave: Leave): Response | null {
+    const accepted = this.#viewers.accept(request, leave, Date.now());
     if (!accepted) return null;
     this.#greet(accepted.socket, since);
     if (this.#viewers.count === 1) this.#pace();

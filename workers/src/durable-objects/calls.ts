@@ -1,13 +1,17 @@
+import { PART_BYTES } from '@export-jobs/protocol';
 import type {
   ClaimBody,
+  ClaimReply,
   CompleteBody,
+  Container,
   ErrorBody,
   Failure,
   InitBody,
+  OutputManifest,
   ProgressBody,
 } from '@export-jobs/protocol';
 import { isEnded } from '../job/job.ts';
-import type { Job } from '../job/job.ts';
+import type { Job, JobRequest } from '../job/job.ts';
 import { failure } from '../job/attempt.ts';
 import type { Caller, Decision, EventOf, JobEvent } from '../job/events.ts';
 import { outputContentType, outputFilename } from '../job/project.ts';
@@ -15,7 +19,7 @@ import type { Call } from '../lib/calls.ts';
 import type { Settings } from '../lib/env.ts';
 import { describeOutput, inspectOutput } from '../lib/outputs.ts';
 import type { Inspected } from '../lib/outputs.ts';
-import { isInputKey, outputKey } from '../lib/r2.ts';
+import { inputKey, isInputKey, outputKey } from '../lib/r2.ts';
 import { cleanText, redact } from '../lib/text.ts';
 import type { Answer, Renderer } from '../lib/types.ts';
 
@@ -89,19 +93,22 @@ function claim(port: Port, body: ClaimBody, from: Renderer): Answer {
     epoch,
     channel,
     options,
-    source: {
-      url: `${base}/source`,
-      size: input.size,
-      etag: `"${input.etag}"`,
-      filename: input.filename,
-    },
+    source: sourceOf(input, `${base}/source`),
     output: {
       url: `${base}/output/${epoch}`,
       key: files.body.output.key,
       content_type: files.body.output.contentType,
+      parts: { size: PART_BYTES },
     },
     ...paceOf(port, true),
   });
+}
+
+/** Where a renderer reads: what is not ours is not read by us, and not through us. */
+function sourceOf(input: JobRequest['input'], ownUrl: string): ClaimReply['source'] {
+  const { kind, filename } = input;
+  if (kind === 'url') return { kind, filename, url: input.url, max_bytes: input.maxBytes };
+  return { kind, filename, url: ownUrl, size: input.size, etag: `"${input.etag}"` };
 }
 
 function progress(port: Port, body: ProgressBody, from: Renderer): Answer {
@@ -142,36 +149,46 @@ async function complete(port: Port, body: CompleteBody, from: Renderer): Promise
   if (foreseen.kind === 'unchanged') return success();
   let event = claimed;
   if (caller) {
+    const named = nameOutput(foreseen.job, body, caller);
+    if (!named.ok) return named;
     port.apply({ type: 'verifying', from: caller, bySocket: from?.bySocket === true });
-    const checked = await verify(port, foreseen.job, body, caller);
+    const checked = await verify(port, foreseen.job, named.body, caller);
     if (!checked.ok) return checked;
     event = checked.body;
   } else if (isInputKey(body.output_video_key)) {
-    return {
-      ok: false,
-      code: 'output_rejected',
-      extra: { detail: 'An input cannot be the output.' },
-    };
+    return reject('An input cannot be the output.');
   }
   // Reading R2 let other events in, so the decision is made anew on the job as it is now.
   const decision = port.apply(event);
   return decision.kind === 'refused' ? refused(decision) : success();
 }
 
+interface NamedOutput {
+  key: string;
+  container: Container;
+  manifest: OutputManifest;
+}
+
+/** What is said to be the output, before anything is looked at. */
+function nameOutput(
+  job: Job,
+  { output_video_key, manifest }: CompleteBody,
+  caller: NonNullable<Caller>,
+): Answer<NamedOutput> {
+  const container = job.request?.options.container ?? 'mp4';
+  const key = outputKey({ tenant: job.tenant, jobId: job.id, ...caller }, container);
+  if (!manifest) return reject('A manifest is required.');
+  if (output_video_key !== key) return reject('Not the key of this attempt.');
+  return { ok: true, body: { key, container, manifest } };
+}
+
 /** Compares the stored file with what the renderer says of it. */
 async function verify(
   port: Port,
   job: Job,
-  body: CompleteBody,
+  { key, container, manifest }: NamedOutput,
   caller: NonNullable<Caller>,
 ): Promise<Answer<EventOf<'complete'>>> {
-  const reject = (detail: string) =>
-    ({ ok: false, code: 'output_rejected', extra: { detail } }) as const;
-  const container = job.request?.options.container ?? 'mp4';
-  const key = outputKey({ tenant: job.tenant, jobId: job.id, ...caller }, container);
-  const { manifest } = body;
-  if (!manifest) return reject('A manifest is required.');
-  if (body.output_video_key !== key) return reject('Not the key of this attempt.');
   let inspected: Inspected;
   try {
     inspected = await inspectOutput(port.bucket, key);
@@ -183,6 +200,10 @@ async function verify(
   if (size !== manifest.size || sha256 !== manifest.sha256) return reject('Not the stored file.');
   const output = describeOutput(key, outputFilename(job), container, inspected.manifest);
   return { ok: true, body: { type: 'complete', from: caller, output, verified: true } };
+}
+
+function reject(detail: string): Answer<never> {
+  return { ok: false, code: 'output_rejected', extra: { detail } };
 }
 
 /** An output that nobody has looked at: of a job by hand, or before R2 was asked. */
@@ -255,7 +276,10 @@ export function filesOf(
   const owner = { tenant: job.tenant, jobId: job.id, attempt, epoch: current ?? 0 };
   const key = outputKey(owner, job.request.options.container);
   const output = { key, contentType: outputContentType(job), filename: outputFilename(job) };
-  return { ok: true, body: { source: { key: job.request.input.key }, output } };
+  const { input } = job.request;
+  // Of a file on another server there is nothing here, under any key.
+  const source = { key: input.kind === 'upload' ? input.key : inputKey(job.tenant, job.id) };
+  return { ok: true, body: { source, output } };
 }
 
 function success(more: object = {}): Answer {

@@ -7,14 +7,19 @@ import {
 } from '@export-jobs/protocol';
 import type { FeedMessage, JobMessage } from '@export-jobs/protocol';
 import * as v from 'valibot';
-import { sendQuietly, upgradeHeaders } from './sockets.ts';
+import { closeBack, sendQuietly, upgradeHeaders } from './sockets.ts';
 
 // Responsible for the sockets of one feed. What each wants is in its attachment, which outlives a sleep.
 
 /** More sockets than this on one feed are refused. */
 export const MAX_FEED_VIEWERS = 2000;
 
-const Attachment = v.object({ tenant: v.string(), tag: v.nullable(v.string()) });
+const Attachment = v.object({
+  tenant: v.string(),
+  tag: v.nullable(v.string()),
+  /** Until when it may see, epoch ms; null for always. */
+  until: v.optional(v.nullable(v.number()), null),
+});
 
 /** Whose feed it is, and of which jobs; a null tag fits any. */
 export type Wish = v.InferOutput<typeof Attachment>;
@@ -29,7 +34,8 @@ export class FeedViewers {
 
   /** Whose feed this is; null while nobody watches. */
   get tenant(): string | null {
-    return this.#open.map(wishOf).find((wish) => wish !== null)?.tenant ?? null;
+    const [first] = this.#current(Date.now());
+    return first?.[1].tenant ?? null;
   }
 
   /** Accepts a socket, or returns null when there are too many. */
@@ -46,10 +52,21 @@ export class FeedViewers {
   /** Tells everyone who wants to know of a job with these tags. */
   tell(message: JobMessage, tags: readonly string[]): void {
     const text = JSON.stringify(message);
-    for (const socket of this.#ctx.getWebSockets()) {
-      const wish = wishOf(socket);
-      if (wish && isWanted(wish, tags)) sendQuietly(socket, text);
+    const now = Date.now();
+    for (const [socket, wish] of this.#current(now)) {
+      if (isWanted(wish, tags)) sendQuietly(socket, text);
     }
+  }
+
+  /** Those who may still see; the others are let go, though no news may be for them. */
+  #current(now: number): [WebSocket, Wish][] {
+    return this.#open.flatMap((socket): [WebSocket, Wish][] => {
+      const wish = wishOf(socket);
+      if (wish && (wish.until ?? Infinity) > now) return [[socket, wish]];
+      if (wish) closeBack(socket, CLOSE_CODES.expired, 'the token has expired');
+      else closeBack(socket, CLOSE_CODES.stale, 'dial again');
+      return [];
+    });
   }
 
   /** Tells one of them. */
@@ -71,7 +88,7 @@ export class FeedViewers {
 }
 
 /** Whether a job with these tags is among those that are watched. */
-export function isWanted({ tag }: Wish, tags: readonly string[]): boolean {
+export function isWanted({ tag }: Pick<Wish, 'tag'>, tags: readonly string[]): boolean {
   return tag === null || tags.includes(tag);
 }
 

@@ -5,13 +5,15 @@ import { NotConfigured } from '../lib/env.ts';
 import { Refusal, json, refuse } from '../lib/respond.ts';
 import { cursorOf } from '../lib/sight.ts';
 import type { Answer, Renderer, StatusReply } from '../lib/types.ts';
+import { leaveOf } from './viewers.ts';
+import type { Leave } from './viewers.ts';
 
 /** What the contract's HTTP face needs of the object. */
 interface Face {
   call(call: Call, from: Renderer): Promise<Answer>;
-  status(): StatusReply;
+  status(tenant: string | null): StatusReply;
   view(tenant: string | null): ExportJob | null;
-  watch(request: Request, since: number | null): Response | null;
+  watch(request: Request, since: number | null, leave: Leave): Response | null;
   connectRenderer(request: Request, attempt: number, epoch: number): Response | Answer<never>;
 }
 
@@ -33,7 +35,7 @@ async function route(object: Face, request: Request): Promise<Response> {
   const name = new URL(request.url).pathname.slice(1);
   if (name === 'status') {
     return request.method === 'GET'
-      ? json(object.status())
+      ? json(object.status(null))
       : refuse('method_not_allowed', {}, { allow: 'GET' });
   }
   if (name === 'ws' || name === '' || name === 'renderer') return upgrade(object, name, request);
@@ -50,15 +52,17 @@ function upgrade(object: Face, name: string, request: Request): Response {
   return name === 'renderer' ? connect(object, request) : watch(object, request);
 }
 
-/** `?since=` is the viewer's cursor; with `?of=` there must be a job, of this tenant unless that is empty. */
+/**
+ * `?since=` is the viewer's cursor, `?of=` whose job it must be, unless that is empty. With `?early=1` there
+ * need not be a job yet.
+ */
 function watch(object: Face, request: Request): Response {
   const query = new URL(request.url).searchParams;
-  const of = query.get('of');
-  const job = object.view(of === '' ? null : of);
-  if (of !== null && job === null) return refuse('job_not_found');
-  return (
-    object.watch(request, cursorOf(query.get('since') ?? undefined)) ?? refuse('too_many_viewers')
-  );
+  const isSeen = object.view(query.get('of') || null) !== null;
+  const isAwaited = query.get('early') === '1' && object.view(null) === null;
+  if (query.has('of') && !isSeen && !isAwaited) return refuse('job_not_found');
+  const since = cursorOf(query.get('since') ?? undefined);
+  return object.watch(request, since, leaveOf(query)) ?? refuse('too_many_viewers');
 }
 
 function connect(object: Face, request: Request): Response {

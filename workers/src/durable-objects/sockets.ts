@@ -1,10 +1,18 @@
 // What the sockets of viewers and of renderers have in common.
 
-/** Finishes the closing handshake; without this the client waits for it. Reserved codes become 1000. */
+/** Codes that say how a connection ended, and may not be sent. */
+const UNSENDABLE = [1004, 1005, 1006, 1015];
+/** A reason is at most 123 bytes, and of these each may have been replaced by a character of three. */
+const MAX_REASON = 41;
+
+/**
+ * Finishes the closing handshake; without this the client waits for it. A code that may not be sent
+ * becomes 1000.
+ */
 export function closeBack(socket: WebSocket, code: number, reason: string): void {
-  const reserved = code === 1005 || code === 1006 || code === 1015;
+  const isSendable = code >= 1000 && code < 5000 && !UNSENDABLE.includes(code);
   try {
-    socket.close(reserved ? 1000 : code, reason);
+    socket.close(isSendable ? code : 1000, reason.slice(0, MAX_REASON));
   } catch {
     // The socket is gone already, which is what was asked for.
   }

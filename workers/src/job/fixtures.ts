@@ -21,7 +21,7 @@ export const init = {
   tenant: 'acme',
   requestHash: 'h1',
   request: {
-    input: { key: 'in/acme/upl_1', etag: 'e', size: 10, filename: 'clip.mov' },
+    input: { kind: 'upload', key: 'in/acme/upl_1', etag: 'e', size: 10, filename: 'clip.mov' },
     options: v.parse(ExportOptions, {}),
     retryOf: null,
     tags: [],

@@ -36,7 +36,8 @@ export interface Sample {
 /** What is known of a running attempt. Times are epoch ms, percents 0–100. */
 export interface Attempt {
   readonly request: {
-    readonly input: { readonly size: number };
+    /** `size` in bytes; of a file on another server it is not known. */
+    readonly input: { readonly kind?: string; readonly size?: number };
     readonly speeds?: readonly Speed[] | undefined;
   } | null;
   readonly hardware: string;

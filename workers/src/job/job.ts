@@ -15,9 +15,27 @@ import { Speed } from './forecast.ts';
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const Positive = v.pipe(v.number(), v.integer(), v.minValue(1));
 
-/** What is to be exported. `key`, `etag` and `size` name the exact bytes in R2. */
+/** An upload: `key`, `etag` and `size` name the exact bytes in R2. */
+const UploadedInput = v.object({
+  kind: v.optional(v.literal('upload'), 'upload'),
+  key: v.string(),
+  etag: v.string(),
+  size: Count,
+  filename: v.string(),
+});
+
+/** A file on another server, which the renderer reads. The address may be a signed one: nobody is shown it. */
+const ForeignInput = v.object({
+  kind: v.literal('url'),
+  url: v.string(),
+  filename: v.string(),
+  /** How much of it is read at most, bytes. */
+  maxBytes: Count,
+});
+
+/** What is to be exported. */
 export const JobRequest = v.object({
-  input: v.object({ key: v.string(), etag: v.string(), size: Count, filename: v.string() }),
+  input: v.variant('kind', [UploadedInput, ForeignInput]),
   options: KnownOptions,
   /** The failed job that this one repeats. */
   retryOf: v.optional(v.nullable(v.string()), null),

@@ -88,7 +88,8 @@ function create(
 }
 
 function onInit(job: Job, event: EventOf<'init'>): Decision {
-  return event.requestHash === job.requestHash ? unchanged(job) : refused('idempotency_conflict');
+  const isSame = event.requestHash === job.requestHash && event.tenant === job.tenant;
+  return isSame ? unchanged(job) : refused('idempotency_conflict');
 }
 
 function onCancel(job: Job, { now }: Given): Decision {

@@ -81,9 +81,9 @@ function requestView(request: Job['request']) {
   }
   const { input, options, retryOf, tags, maxDollars } = request;
   return {
-    upload_id: input.key.split('/').at(-1) ?? null,
+    upload_id: input.kind === 'upload' ? (input.key.split('/').at(-1) ?? null) : null,
     filename: input.filename,
-    input_size: input.size,
+    input_size: input.kind === 'upload' ? input.size : null,
     options,
     retry_of: retryOf,
     tags,

@@ -2,16 +2,19 @@ import { explain } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { Refusal } from './respond.ts';
 
-/** No JSON body here is larger, bytes. */
+/** No JSON body here is larger unless it lists parts, bytes. */
 export const MAX_BODY = 64 * 1024;
+/** Ten thousand parts, whose tags R2 may make as long as it likes. */
+export const MAX_LIST = 4 * 1024 * 1024;
 
 /**
- * Reads a JSON body and parses it with a schema; stops reading at `MAX_BODY`.
+ * Reads a JSON body and parses it with a schema; stops reading at `limit` bytes.
  * @throws Refusal 400, 413, 415 or 422.
  */
 export async function readBody<S extends v.GenericSchema>(
   request: Request,
   schema: S,
+  limit = MAX_BODY,
 ): Promise<v.InferOutput<S>> {
   const type = request.headers.get('content-type')?.split(';') ?? [];
   const charset = type[1]?.trim().toLowerCase() ?? 'charset=utf-8';
@@ -21,15 +24,22 @@ export async function readBody<S extends v.GenericSchema>(
   ) {
     throw new Refusal('unsupported_media_type');
   }
-  const text = await readText(request);
+  const text = await readText(request, limit);
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     throw new Refusal('invalid_json');
   }
+  // To the schemas a list is an object without fields.
+  if (Array.isArray(value)) throw new Refusal('invalid_body', NO_OBJECT);
   return parseOr('invalid_body', schema, value);
 }
+
+const NO_OBJECT = {
+  detail: '/: must be an object',
+  errors: [{ pointer: '/', detail: 'must be an object' }],
+};
 
 /**
  * Parses a value with a schema.
@@ -54,15 +64,17 @@ export function parseOr<S extends v.GenericSchema>(
 }
 
 /**
- * Reads a small body as UTF-8, whatever it calls itself; stops reading at `MAX_BODY`.
+ * Reads a small body as UTF-8, whatever it calls itself; stops reading at `limit` bytes.
  * @throws Refusal 400 or 413.
  */
-export async function readText(request: Request): Promise<string> {
+export async function readText(request: Request, limit = MAX_BODY): Promise<string> {
   const length = request.headers.get('content-length');
-  if (Number(length ?? 0) > MAX_BODY) throw new Refusal('body_too_large');
+  if (Number(length ?? 0) > limit) throw new Refusal('body_too_large');
   if (!request.body) return '';
   // A length that is small is believed by the platform too: such a body is read in one go.
-  const bytes = length === null ? await readChunks(request.body) : await readWhole(request);
+  const bytes = await arrived<ArrayBuffer | Uint8Array>(
+    length === null ? readChunks(request.body, limit) : readWhole(request, limit),
+  );
   try {
     return utf8.decode(bytes);
   } catch {
@@ -72,18 +84,28 @@ export async function readText(request: Request): Promise<string> {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
 
-async function readWhole(request: Request): Promise<ArrayBuffer> {
+/** A body that ends half-way is its sender's fault, who may still be listening. */
+async function arrived<T>(body: Promise<T>): Promise<T> {
+  try {
+    return await body;
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    throw new Refusal('invalid_json', { detail: 'The body was cut off.' });
+  }
+}
+
+async function readWhole(request: Request, limit: number): Promise<ArrayBuffer> {
   const bytes = await request.arrayBuffer();
-  if (bytes.byteLength > MAX_BODY) throw new Refusal('body_too_large');
+  if (bytes.byteLength > limit) throw new Refusal('body_too_large');
   return bytes;
 }
 
-async function readChunks(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+async function readChunks(chunks: AsyncIterable<Uint8Array>, limit: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of chunks) {
     size += chunk.byteLength;
-    if (size > MAX_BODY) throw new Refusal('body_too_large');
+    if (size > limit) throw new Refusal('body_too_large');
     parts.push(chunk);
   }
   const whole = new Uint8Array(size);

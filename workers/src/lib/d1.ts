@@ -57,26 +57,45 @@ export async function knownJob(db: D1Database, id: string): Promise<Known | null
   return { rev, requestHash: request_hash };
 }
 
-/** Records that a job is about to be made (rev 0); a repeat changes nothing. */
-export async function insertIntent(db: D1Database, intent: Intent, lifeMs: number): Promise<void> {
+/** How many jobs a tenant may have, and how long one lives at most, ms. */
+interface Bounds {
+  max_live_jobs: number;
+  max_jobs_per_day: number;
+  lifeMs: number;
+}
+const DAY_MS = 24 * 60 * 60_000;
+/** When a job of many may have ended, ms. */
+const LIVE_RETRY_MS = 30_000;
+
+/**
+ * Records that a job is about to be made (rev 0); a repeat changes nothing.
+ * @throws Refusal `too_many_jobs` or `daily_limit`.
+ */
+export async function insertIntent(db: D1Database, intent: Intent, bounds: Bounds): Promise<void> {
   const { id, tenant, request, requestHash, view } = intent;
   const now = view.created_at;
   const insert = db
     .prepare(
       `INSERT INTO export_jobs (id, tenant, rev, status, progress, created_at, updated_at,
          deadline_at, look_at, request_hash, request, view, written_at)
-       VALUES (?, ?, 0, 'pending', 0, ?, ?, ?, ?, ?, ?, ?, ${NOW}) ON CONFLICT (id) DO NOTHING`,
+       SELECT ?1, ?2, 0, 'pending', 0, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ${NOW}
+       WHERE (SELECT count(*) FROM (SELECT 1 FROM export_jobs
+           WHERE status IN ('pending', 'processing') AND tenant = ?2 LIMIT ?9)) < ?9
+         AND (SELECT count(*) FROM (SELECT 1 FROM export_jobs
+           WHERE tenant = ?2 AND created_at > ?3 - ${DAY_MS} LIMIT ?10)) < ?10
+       ON CONFLICT (id) DO NOTHING RETURNING id`,
     )
     .bind(
       id,
       tenant,
       now,
-      now,
-      now + lifeMs,
+      now + bounds.lifeMs,
       now + LIVE_LOOK_MS,
       requestHash,
       JSON.stringify(request),
       JSON.stringify(view),
+      bounds.max_live_jobs,
+      bounds.max_jobs_per_day,
     );
   const { tags } = request;
   // With the time of the row, whoever wrote that, so that a repeat labels nothing twice.
@@ -88,7 +107,39 @@ export async function insertIntent(db: D1Database, intent: Intent, lifeMs: numbe
        ON CONFLICT DO NOTHING`,
     )
     .bind(JSON.stringify(tags), id, requestHash);
-  await reachable<unknown>(tags.length === 0 ? insert.run() : db.batch([insert, label]));
+  const made =
+    tags.length === 0
+      ? await reachable(insert.all())
+      : (await reachable(db.batch([insert, label])))[0];
+  if (made?.results.length === 0 && !(await knownJob(db, id))) {
+    throw await quotaRefusal(db, tenant, bounds, now);
+  }
+}
+
+/** Which of the two limits it is, and when it is worth trying again. Reads as many rows as there may be jobs. */
+async function quotaRefusal(
+  db: D1Database,
+  tenant: string,
+  { max_live_jobs, max_jobs_per_day }: Bounds,
+  now: number,
+): Promise<Refusal> {
+  // The job that must leave the last 24 hours before another one fits in.
+  const sql = `SELECT created_at FROM export_jobs WHERE tenant = ? AND created_at > ?
+    ORDER BY created_at DESC LIMIT 1 OFFSET ?`;
+  const offset = Math.max(0, max_jobs_per_day - 1);
+  const last = await reachable(
+    db
+      .prepare(sql)
+      .bind(tenant, now - DAY_MS, offset)
+      .first<number>('created_at'),
+  );
+  const isDaily = max_jobs_per_day === 0 || last !== null;
+  const waitMs = isDaily ? (last ?? now) + DAY_MS - now : LIVE_RETRY_MS;
+  const [code, limit] = isDaily
+    ? (['daily_limit', max_jobs_per_day] as const)
+    : (['too_many_jobs', max_live_jobs] as const);
+  const headers = { 'retry-after': `${Math.max(1, Math.ceil(waitMs / 1000))}` };
+  return new Refusal(code, { detail: `At most ${limit}.` }, headers);
 }
 
 /** The last known view of a job whose object may be gone. A null tenant fits any. */
@@ -206,6 +257,18 @@ export async function liveJobs(db: D1Database, now: number): Promise<LiveRow[]> 
   return v.parse(v.array(LiveRow), results);
 }
 
+/** What there is of a job that has not ended, or null. A null tenant fits any. */
+export async function liveJob(
+  db: D1Database,
+  id: string,
+  tenant: string | null,
+): Promise<LiveRow | null> {
+  const sql = `SELECT id, tenant, request_hash, request FROM export_jobs
+    WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2) AND completed_at IS NULL`;
+  const row = await reachable(db.prepare(sql).bind(id, tenant).first());
+  return row ? v.parse(LiveRow, row) : null;
+}
+
 /** Ended jobs whose object should have done by now what it owed; longest due first. */
 export async function owingJobs(db: D1Database, now: number): Promise<string[]> {
   const { results } = await db
@@ -242,7 +305,11 @@ function decodeCursor(cursor: string): { createdAt: number; id: string } {
   throw new Refusal('invalid_query', { detail: '/cursor: is not a cursor of this list' });
 }
 
-async function reachable<T>(query: Promise<T>): Promise<T> {
+/**
+ * What a statement answers.
+ * @throws Refusal `database_unavailable` when D1 cannot be reached.
+ */
+export async function reachable<T>(query: Promise<T>): Promise<T> {
   try {
     return await query;
   } catch (error) {

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import type { ExportFeed } from '../durable-objects/ExportFeed.ts';
 import type { ExportJobState } from '../durable-objects/ExportJobState.ts';
+import { Plans } from '../access/plans.ts';
 import { Policy } from '../job/policy.ts';
 
 declare global {
@@ -12,15 +13,25 @@ declare global {
       EXPORT_FEED?: DurableObjectNamespace<ExportFeed>;
       DB: D1Database;
       VIDEOS: R2Bucket;
+      /** Optional: where one is missing, those calls are not counted. */
+      RATE_OWNERS?: RateLimit;
+      RATE_VIEWERS?: RateLimit;
+      RATE_RENDERERS?: RateLimit;
+      RATE_LOOKUPS?: RateLimit;
+      RATE_STRANGERS?: RateLimit;
       DEVELOPMENT?: string;
       SIGNING_KEYS?: string;
       ID_KEY?: string;
       API_KEY?: string;
       PUBLIC_URL?: string;
       ALLOWED_ORIGINS?: string;
+      SOURCE_HOSTS?: string;
       RUNPOD_ENDPOINT_URL?: string;
       RUNPOD_API_KEY?: string;
       POLICY?: string;
+      PLANS?: string;
+      JWT_ISSUER?: string;
+      R2_S3?: string;
     }
   }
 }
@@ -56,6 +67,27 @@ const List = v.pipe(
       .filter(Boolean),
   ),
 );
+const KeySet = v.object({ keys: v.array(v.looseObject({ kty: v.string() })) });
+const JwtIssuer = v.strictObject({
+  /** What `iss` and `aud` of its tokens must be. */
+  issuer: v.pipe(v.string(), v.minLength(1)),
+  audience: v.pipe(v.string(), v.minLength(1)),
+  /** Where its public keys are, or the keys themselves. */
+  jwks: v.union([v.pipe(v.string(), v.url(), v.regex(/^https:/)), KeySet]),
+  /** The claim that names the tenant. */
+  tenant_claim: v.optional(v.string(), 'tenant'),
+});
+const R2Keys = v.strictObject({
+  /** Such as `https://<account>.r2.cloudflarestorage.com`. */
+  endpoint: Url,
+  /** The one that is bound as VIDEOS. */
+  bucket: v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9-]{1,62}$/)),
+  access_key_id: v.pipe(v.string(), v.minLength(1)),
+  secret_access_key: v.pipe(v.string(), v.minLength(1)),
+});
+/** An identity provider of the app's, whose tokens are taken from owners. */
+export type JwtIssuer = v.InferOutput<typeof JwtIssuer>;
+
 const Settings = v.pipe(
   v.object({
     /** No credentials are asked for. Only the start commands of a laptop set this. */
@@ -70,7 +102,12 @@ const Settings = v.pipe(
     RUNPOD_API_KEY: v.pipe(v.string(), v.minLength(1)),
     /** Other origins whose pages may call and watch. */
     ALLOWED_ORIGINS: v.optional(List, ''),
+    /** Hosts (`name` or `name:port`) that inputs may be read from though they are not public. */
+    SOURCE_HOSTS: v.optional(List, ''),
     POLICY: v.pipe(v.optional(v.string(), '{}'), v.parseJson(), Policy),
+    PLANS: v.pipe(v.optional(v.string(), '{}'), v.parseJson(), Plans),
+    JWT_ISSUER: v.optional(v.pipe(v.string(), v.parseJson(), JwtIssuer)),
+    R2_S3: v.optional(v.pipe(v.string(), v.parseJson(), R2Keys)),
   }),
   v.forward(
     v.partialCheck(

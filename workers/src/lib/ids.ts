@@ -1,3 +1,4 @@
+import type { Settings } from './env.ts';
 import { idTag } from './tokens.ts';
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
@@ -26,6 +27,11 @@ export function isJobId(idKey: string, id: string, byHand: boolean): boolean {
   const [, bare = '', tag = ''] = JOB_ID.exec(id) ?? [];
   if (bare !== '') return idTag(idKey, bare) === tag;
   return byHand && SAFE_ID.test(id);
+}
+
+/** Whether an id can only be of a job by hand: one of ours is in D1 before anybody is told its id. */
+export function isByHand(settings: Pick<Settings, 'DEVELOPMENT' | 'ID_KEY'>, id: string): boolean {
+  return settings.DEVELOPMENT === '1' && !isJobId(settings.ID_KEY, id, false);
 }
 
 function encode(bytes: Uint8Array): string {

@@ -1,4 +1,4 @@
-import type { ExportJob } from '@export-jobs/protocol';
+import type { ExportJob, ViewerRight } from '@export-jobs/protocol';
 import type { Settings } from './env.ts';
 import { signToken } from './tokens.ts';
 
@@ -15,6 +15,21 @@ export function downloadUrl(settings: Settings): (key: string) => string {
     const token = signToken(settings.SIGNING_KEYS, 'download', { k: key, exp });
     return `${origin}/api/videos/download/${encodeURIComponent(key)}?token=${token}`;
   };
+}
+
+/** A job as somebody with these rights may see it: who may only watch gets no link to the file. */
+export function shownTo(
+  viewer: { rights: readonly ViewerRight[] },
+  job: ExportJob,
+  settings: Settings,
+): ExportJob {
+  if (job.status !== 'complete') return job;
+  return viewer.rights.includes('download') ? relink(job, settings) : withoutLink(job);
+}
+
+/** The same job without its link. */
+export function withoutLink(job: ExportJob): ExportJob {
+  return job.status === 'complete' ? { ...job, output_url: '' } : job;
 }
 
 /** Links expire, so those of a stored view are made anew. */

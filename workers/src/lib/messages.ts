@@ -3,6 +3,7 @@ import type { Happening } from '../job/events.ts';
 import { overallOf } from '../job/attempt.ts';
 import type { Job, JobIn } from '../job/job.ts';
 import { timeLeftOf } from '../job/project.ts';
+import { withoutLink } from './links.ts';
 
 /** What viewers hear when something happened that left the job looking like this. */
 export function messageOf(job: ExportJob, happening: Happening | 'snapshot'): JobMessage {
@@ -36,6 +37,13 @@ export function reportOf(job: JobIn<'running'>): JobMessage {
     ...timeLeftOf(job),
     updated_at: job.updatedAt,
   };
+}
+
+/** The same for who may watch but not have the file. */
+export function withoutLinks(message: JobMessage): JobMessage {
+  if (message.type === 'progress') return message;
+  const job = withoutLink(message.job);
+  return message.type === 'complete' ? { ...message, job, output_url: '' } : { ...message, job };
 }
 
 /** The job after a message, as a viewer puts it together. */

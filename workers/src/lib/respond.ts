@@ -5,11 +5,17 @@ import type { Problem, ProblemCode } from '@export-jobs/protocol';
 export class Refusal extends Error {
   readonly code: ProblemCode;
   readonly extra: Pick<Problem, 'detail' | 'errors'>;
+  readonly headers: Record<string, string>;
 
-  constructor(code: ProblemCode, extra: Pick<Problem, 'detail' | 'errors'> = {}) {
+  constructor(
+    code: ProblemCode,
+    extra: Pick<Problem, 'detail' | 'errors'> = {},
+    headers: Record<string, string> = {},
+  ) {
     super(code);
     this.code = code;
     this.extra = extra;
+    this.headers = headers;
   }
 }
 
@@ -41,6 +47,7 @@ export function refuse(
   return json(body, body.status, {
     'content-type': 'application/problem+json',
     ...(body.status === 401 && { 'www-authenticate': 'Bearer' }),
+    ...(body.status === 429 && { 'retry-after': '10' }),
     ...(body.status === 426 && { upgrade: 'websocket' }),
     ...headers,
   });

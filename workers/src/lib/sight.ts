@@ -1,19 +1,25 @@
 import { isTerminal } from '@export-jobs/protocol';
 import type { ExportJob, JobMessage } from '@export-jobs/protocol';
+import type { Viewer } from '../access/callers.ts';
 import { archivedEvents, archivedJob } from './d1.ts';
 import type { Env, Settings } from './env.ts';
-import { relink } from './links.ts';
+import { shownTo } from './links.ts';
 import { greetingOf, messageOf } from './messages.ts';
 import { objectOf } from './object.ts';
 
 // What a viewer sees of a job, by whatever transport: the object's own socket, or what it has left.
 
-/** Which job, for whom, and after which number. */
-export interface Asked {
-  readonly id: string;
-  /** Whose it must be; null when the caller has proven that it may see this one. */
-  readonly tenant: string | null;
-  readonly since: string | undefined;
+/** What the object is told of a viewer: whose job it may see, from where on, until when, and how much of it. */
+export function queryOf(
+  { rights, until, tenant }: Viewer,
+  since: string | undefined,
+): URLSearchParams {
+  return new URLSearchParams({
+    of: tenant ?? '',
+    ...(since !== undefined && { since }),
+    ...(until !== null && { until: `${until}` }),
+    ...(!rights.includes('download') && { links: '0' }),
+  });
 }
 
 /** Opens a socket to the object; what the caller sent travels along. */
@@ -41,15 +47,20 @@ export type LastSight =
   | { kind: 'unknown' };
 
 /** What is left of a job whose object does not know it: the same messages as the object would send. */
-export async function lastSight(env: Env, settings: Settings, asked: Asked): Promise<LastSight> {
-  const { id, tenant, since } = asked;
+export async function lastSight(
+  env: Env,
+  settings: Settings,
+  viewer: Viewer,
+  since: string | undefined,
+): Promise<LastSight> {
+  const { id, tenant } = viewer;
   const archived = await archivedJob(env.DB, id, tenant);
   if (!archived) return { kind: 'unknown' };
   if (!isTerminal(archived.status)) return { kind: 'intended', job: archived };
-  const job = relink(archived, settings);
+  const job = shownTo(viewer, archived, settings);
   const cursor = cursorOf(since);
   const lines = cursor === null ? null : await archivedEvents(env.DB, id, tenant);
   const missed = (lines ?? []).filter(({ seq }) => seq > (cursor ?? 0) && seq < job.seq);
-  const messages = missed.map(({ view }) => messageOf(view, 'snapshot'));
+  const messages = missed.map(({ view }) => messageOf(shownTo(viewer, view, settings), 'snapshot'));
   return { kind: 'over', job, messages: [...messages, ...greetingOf(job)] };
 }

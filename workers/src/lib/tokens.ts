@@ -1,4 +1,5 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { VIEWER_RIGHTS } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { BoundedCache } from './bounded-cache.ts';
 import type { SigningKey } from './env.ts';
@@ -9,23 +10,41 @@ import type { SigningKey } from './env.ts';
 const EpochMs = v.pipe(v.number(), v.integer());
 const Json = v.pipe(v.string(), v.parseJson());
 
+/** Those that were made before tokens named their rights, and live for a day, have these. */
+const ViewerRights = v.optional(v.array(v.picklist(VIEWER_RIGHTS)), ['watch', 'download']);
+
+/** R2's multipart upload `m` to the key `k`, and how many bytes. */
+const multipart = { k: v.string(), m: v.string(), s: v.number(), exp: EpochMs };
+
 /** What each kind of token says. `exp` is epoch ms. */
 const PAYLOADS = {
   /** One attempt of one job, for its renderer. */
   attempt: v.object({ j: v.string(), t: v.string(), a: v.number(), exp: EpochMs }),
   /** Saying that one attempt of one job has news at the provider. */
   webhook: v.object({ j: v.string(), a: v.number(), exp: EpochMs }),
-  /** Watching one job. */
-  view: v.object({ j: v.string(), exp: EpochMs }),
+  /** One job, for whoever was given the token. `r`: what may be done with it. */
+  view: v.object({ j: v.string(), r: ViewerRights, exp: EpochMs }),
   /** Watching all jobs of a tenant. */
   feed: v.object({ t: v.string(), exp: EpochMs }),
   /** Downloading one file. */
   download: v.object({ k: v.string(), exp: EpochMs }),
-  /** Filling one upload. */
-  upload: v.object({ u: v.string(), t: v.string(), n: v.string(), s: v.number(), exp: EpochMs }),
+  /** Filling one upload; `m`: as R2's multipart upload of that name. */
+  upload: v.object({
+    u: v.string(),
+    t: v.string(),
+    n: v.string(),
+    s: v.number(),
+    m: v.optional(v.string()),
+    exp: EpochMs,
+  }),
+  /** Filling the output of one owner of one attempt, by parts. */
+  output: v.object({ ...multipart, j: v.string(), a: v.number(), e: v.number(), c: v.string() }),
+  /** Sending one part, of so many bytes. */
+  part: v.object({ ...multipart, n: v.number() }),
 } as const;
 type Purpose = keyof typeof PAYLOADS;
-type Payload<P extends Purpose> = v.InferOutput<(typeof PAYLOADS)[P]>;
+/** What a token of this purpose says. */
+export type Payload<P extends Purpose> = v.InferOutput<(typeof PAYLOADS)[P]>;
 
 /** Signs a payload with the first key. */
 export function signToken<P extends Purpose>(

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
-import { checkJobId } from '../lib/auth.ts';
+import { checkJobId } from '../access/callers.ts';
+import { count } from '../access/rates.ts';
 import { readText } from '../lib/body.ts';
 import { settingsOf } from '../lib/env.ts';
 import { objectOf } from '../lib/object.ts';
@@ -15,15 +16,17 @@ const Hook = v.pipe(
 );
 
 /**
- * `POST /api/hooks/runpod/:id/:secret`: RunPod says that a job of an attempt has come to an end. Only
+ * `POST /api/hooks/runpod/:id?token=`: RunPod says that a job of an attempt has come to an end. Only
  * a hint: it makes the object ask. RunPod takes nothing but exactly 200 for an answer.
  */
 export async function hearRunPod(c: Ctx): Promise<Response> {
   const settings = settingsOf(c.env);
   const id = checkJobId(settings, c.req.param('id') ?? '');
-  const secret = c.req.param('secret') ?? '';
-  const proven = verifyToken(settings.SIGNING_KEYS, 'webhook', secret, Date.now());
+  const token = c.req.query('token') ?? '';
+  const proven = verifyToken(settings.SIGNING_KEYS, 'webhook', token, Date.now());
   if (!proven || proven.j !== id) throw new Refusal('unauthorized');
+  // The token is in RunPod's console, and each hint may make the object ask RunPod.
+  await count(c.env, 'RATE_RENDERERS', `hook ${id}`);
   // Neither its type nor its shape is documented: what cannot be read is a hint all the same.
   const hook = v.safeParse(Hook, await readText(c.req.raw).catch(() => ''));
   await objectOf(c.env, id).hint(proven.a, hook.success ? hook.output.id : null);

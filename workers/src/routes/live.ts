@@ -1,52 +1,49 @@
 import { VIEWER_SUBPROTOCOL } from '@export-jobs/protocol';
-import { attemptOf, checkJobId, checkOrigin, viewerOf } from '../lib/auth.ts';
+import type { Viewer } from '../access/callers.ts';
 import { settingsOf } from '../lib/env.ts';
-import type { Settings } from '../lib/env.ts';
+import { isByHand } from '../lib/ids.ts';
 import { upgradeHeaders } from '../durable-objects/sockets.ts';
-import { forwardToObject, lastSight } from '../lib/sight.ts';
+import { forwardToObject, lastSight, queryOf } from '../lib/sight.ts';
 import type { LastSight } from '../lib/sight.ts';
 import { Refusal } from '../lib/respond.ts';
+import type { Renderer } from '../lib/types.ts';
 import type { Ctx } from './context.ts';
+import { isUpgrade } from './entrances.ts';
 
 /** `GET /api/jobs/:id/ws?since=`: a viewer's socket. The object accepts it and then sleeps. */
-export async function watchJob(c: Ctx): Promise<Response> {
+export async function watchJob(c: Ctx, viewer: Viewer): Promise<Response> {
+  if (!isUpgrade(c)) throw new Refusal('upgrade_required');
   const settings = settingsOf(c.env);
-  const id = upgradeOf(c, settings);
-  checkOrigin(c.req.raw, settings);
-  const tenant = viewerOf(c.req.raw, settings, id);
+  const { id } = viewer;
   const since = c.req.query('since');
-  const query = new URLSearchParams(since === undefined ? {} : { since });
-  const strict = new URLSearchParams([...query, ['of', tenant ?? '']]);
-  const answer = await forwardToObject(c.env, id, 'ws', strict, c.req.raw);
+  const query = queryOf(viewer, since);
+  const answer = await forwardToObject(c.env, id, 'ws', query, c.req.raw);
   if (answer.status !== 404) return answer;
-  const last = await lastSight(c.env, settings, { id, tenant, since });
+  const last = await lastSight(c.env, settings, viewer, since);
   if (last.kind === 'over') return tellTheEnd(c.req.raw, last);
   // One that is only intended will be made. In development a viewer may come before the job, as the
   // contract's smoke test does.
-  const mayCome = last.kind === 'intended' || settings.DEVELOPMENT === '1';
-  return mayCome ? forwardToObject(c.env, id, 'ws', query, c.req.raw) : answer;
+  const mayCome = last.kind === 'intended' || isByHand(settings, id);
+  if (!mayCome) return answer;
+  query.set('early', '1');
+  return forwardToObject(c.env, id, 'ws', query, c.req.raw);
 }
 
 /**
  * `GET /api/jobs/:id/renderer?epoch=`: the socket of an attempt's owner. A browser has no business here,
  * and no token for it.
  */
-export async function connectRenderer(c: Ctx): Promise<Response> {
-  const settings = settingsOf(c.env);
-  const id = upgradeOf(c, settings);
-  const { attempt } = attemptOf(c.req.raw, settings, id);
+export async function connectRenderer(
+  c: Ctx,
+  id: string,
+  { attempt }: NonNullable<Renderer>,
+): Promise<Response> {
+  if (!isUpgrade(c)) throw new Refusal('upgrade_required');
   const epoch = c.req.query('epoch') ?? '';
   if (!/^[1-9]\d{0,8}$/.test(epoch))
     throw new Refusal('invalid_query', { detail: '/epoch: is required' });
   const query = new URLSearchParams({ attempt: `${attempt}`, epoch });
   return forwardToObject(c.env, id, 'renderer', query, c.req.raw);
-}
-
-/** The job whose socket is asked for. */
-function upgradeOf(c: Ctx, settings: Settings): string {
-  const id = checkJobId(settings, c.req.param('id') ?? '');
-  if (c.req.header('upgrade')?.toLowerCase() !== 'websocket') throw new Refusal('upgrade_required');
-  return id;
 }
 
 /** The object is gone, and with it everything that could still change. */

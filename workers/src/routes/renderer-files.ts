@@ -1,17 +1,15 @@
-import { attemptOf, checkJobId } from '../lib/auth.ts';
-import { settingsOf } from '../lib/env.ts';
 import { objectOf } from '../lib/object.ts';
-import { parseManifest } from '../lib/outputs.ts';
+import { parseManifest, storedWith } from '../lib/outputs.ts';
 import { reach, serveObject } from '../lib/r2.ts';
 import { Refusal, json } from '../lib/respond.ts';
+import type { Renderer } from '../lib/types.ts';
 import type { Ctx } from './context.ts';
 import { contentLength } from './uploads.ts';
 
+type Attempt = NonNullable<Renderer>;
+
 /** `GET /api/jobs/:id/source`: the input, for the renderer of the current attempt. */
-export async function readSource(c: Ctx): Promise<Response> {
-  const settings = settingsOf(c.env);
-  const id = checkJobId(settings, c.req.param('id') ?? '');
-  const attempt = attemptOf(c.req.raw, settings, id);
+export async function readSource(c: Ctx, id: string, attempt: Attempt): Promise<Response> {
   const files = await objectOf(c.env, id).files(attempt, null);
   if (!files.ok) throw new Refusal(files.code, files.extra);
   return serveObject(c.env.VIDEOS, files.body.source.key, c.req.raw);
@@ -21,12 +19,8 @@ export async function readSource(c: Ctx): Promise<Response> {
  * `PUT /api/jobs/:id/output/:epoch`: the rendered file, from the owner of that epoch. R2 compares the
  * checksum, and writes a key only once, so that a renderer that was fenced off replaces nothing.
  */
-export async function writeOutput(c: Ctx): Promise<Response> {
-  const settings = settingsOf(c.env);
-  const id = checkJobId(settings, c.req.param('id') ?? '');
-  const attempt = attemptOf(c.req.raw, settings, id);
-  const epoch = Number(c.req.param('epoch'));
-  if (!Number.isSafeInteger(epoch) || epoch < 1) throw new Refusal('not_found');
+export async function writeOutput(c: Ctx, id: string, attempt: Attempt): Promise<Response> {
+  const epoch = epochOf(c);
   const header = c.req.header('x-export-manifest') ?? '';
   const manifest = parseManifest(header);
   if (manifest?.size !== contentLength(c.req.raw)) {
@@ -34,17 +28,24 @@ export async function writeOutput(c: Ctx): Promise<Response> {
   }
   const files = await objectOf(c.env, id).files(attempt, epoch);
   if (!files.ok) throw new Refusal(files.code, files.extra);
-  const { key, contentType, filename } = files.body.output;
+  const { output } = files.body;
+  const { key } = output;
   const object = await reach(
     put(c.env.VIDEOS, key, c.req.raw.body, {
+      ...storedWith(output, manifest, null),
       onlyIf: { etagDoesNotMatch: '*' },
       sha256: manifest.sha256,
-      httpMetadata: { contentType },
-      customMetadata: { filename, manifest: header },
     }),
   );
   if (!object) throw new Refusal('output_exists');
   return json({ key, size: object.size, etag: object.etag });
+}
+
+/** Which owner of the attempt the path speaks of. */
+export function epochOf(c: Ctx): number {
+  const epoch = c.req.param('epoch') ?? '';
+  if (!/^[1-9]\d{0,14}$/.test(epoch)) throw new Refusal('not_found');
+  return Number(epoch);
 }
 
 async function put(

@@ -1,13 +1,15 @@
 import { PollQuery, WebSocketMessage, isTerminal } from '@export-jobs/protocol';
 import type { ExportJob, JobMessage } from '@export-jobs/protocol';
 import * as v from 'valibot';
-import { checkJobId, viewerOf } from '../lib/auth.ts';
+import type { Viewer } from '../access/callers.ts';
 import { parseOr } from '../lib/body.ts';
 import { settingsOf } from '../lib/env.ts';
+import { isByHand } from '../lib/ids.ts';
+import { shownTo } from '../lib/links.ts';
 import { objectOf } from '../lib/object.ts';
 import { Refusal, json } from '../lib/respond.ts';
 import { jobAfter } from '../lib/messages.ts';
-import { cursorOf, forwardToObject, lastSight } from '../lib/sight.ts';
+import { cursorOf, forwardToObject, lastSight, queryOf } from '../lib/sight.ts';
 import type { LastSight } from '../lib/sight.ts';
 import type { Ctx } from './context.ts';
 
@@ -29,12 +31,13 @@ const Heard = v.pipe(v.string(), v.parseJson(), WebSocketMessage);
  * `id`. Who comes back by `Last-Event-ID`, or `?since=`, and has seen the end gets 204, which a browser's
  * EventSource takes for the end.
  */
-export async function streamJob(c: Ctx): Promise<Response> {
+export async function streamJob(c: Ctx, viewer: Viewer): Promise<Response> {
   const since = c.req.header('last-event-id') ?? c.req.query('since');
-  const sight = await lookAt(c, since);
+  const sight = await lookAt(c, viewer, since);
   const hasSeen = (job: ExportJob) => isTerminal(job.status) && (cursorOf(since) ?? -1) >= job.seq;
   if (sight.job && hasSeen(sight.job)) return new Response(null, { status: 204 });
   if (sight.kind === 'over') return eventStream(sight.messages.map(eventOf).join(''));
+  if (c.req.method === 'HEAD') return eventStream('');
   return streamFrom(await sight.dial());
 }
 
@@ -42,11 +45,11 @@ export async function streamJob(c: Ctx): Promise<Response> {
  * `GET /api/jobs/:id?since=&wait=`: the job, and what happened after `since`, as soon as anything has, or
  * when so many seconds are over. Null when the query asks for no such thing.
  */
-export async function pollJob(c: Ctx): Promise<Response | null> {
+export async function pollJob(c: Ctx, viewer: Viewer): Promise<Response | null> {
   const { since, wait } = c.req.query();
   if (since === undefined && wait === undefined) return null;
   const asked = parseOr('invalid_query', PollQuery, c.req.query());
-  const sight = await lookAt(c, `${asked.since}`);
+  const sight = await lookAt(c, viewer, `${asked.since}`);
   if (sight.kind === 'over') return polled(sight.job, sight.messages.filter(isAfter(asked.since)));
   const waitMs = waitFor(sight.job, asked);
   if (sight.job && waitMs === 0) return polled(sight.job, []);
@@ -67,27 +70,27 @@ type Sight =
   | Extract<LastSight, { kind: 'over' }>;
 
 /** What there is to see, and a socket to see more. @throws Refusal when there is no such job. */
-async function lookAt(c: Ctx, since: string | undefined): Promise<Sight> {
+async function lookAt(c: Ctx, viewer: Viewer, since: string | undefined): Promise<Sight> {
   const settings = settingsOf(c.env);
-  const id = checkJobId(settings, c.req.param('id') ?? '');
-  const tenant = viewerOf(c.req.raw, settings, id);
-  const query = new URLSearchParams(since === undefined ? {} : { since });
+  const { id, tenant } = viewer;
+  const query = queryOf(viewer, since);
   const dial = () => dialObject(c, id, query);
   const job = await objectOf(c.env, id).view(tenant);
-  if (job) return { kind: 'live', job, dial };
-  const last = await lastSight(c.env, settings, { id, tenant, since });
+  if (job) return { kind: 'live', job: shownTo(viewer, job, settings), dial };
+  const last = await lastSight(c.env, settings, viewer, since);
   if (last.kind === 'over') return last;
   // As by socket: one that is intended will be made, and in development a viewer may come first.
-  if (last.kind === 'unknown' && settings.DEVELOPMENT !== '1') throw new Refusal('job_not_found');
+  if (last.kind === 'unknown' && !isByHand(settings, id)) throw new Refusal('job_not_found');
+  query.set('early', '1');
   return { kind: 'live', job: last.kind === 'intended' ? last.job : null, dial };
 }
 
 /** A socket of the Worker's own; who may see was asked before. */
 async function dialObject(c: Ctx, id: string, query: URLSearchParams): Promise<WebSocket> {
   const upgrade = new Request(c.req.url, { headers: { upgrade: 'websocket' } });
-  const { webSocket } = await forwardToObject(c.env, id, 'ws', query, upgrade);
-  if (!webSocket) throw new Refusal('too_many_viewers');
-  return webSocket;
+  const { webSocket, status } = await forwardToObject(c.env, id, 'ws', query, upgrade);
+  if (webSocket) return webSocket;
+  throw new Refusal(status === 404 ? 'job_not_found' : 'too_many_viewers');
 }
 
 /** What is said at once, if any of it is news; else the first news, or what was said when time is up. */

@@ -1,5 +1,5 @@
 import { settingsOf } from '../lib/env.ts';
-import { serveObject } from '../lib/r2.ts';
+import { sendToObject, serveObject } from '../lib/r2.ts';
 import { Refusal } from '../lib/respond.ts';
 import { verifyToken } from '../lib/tokens.ts';
 import type { Ctx } from './context.ts';
@@ -8,7 +8,7 @@ const PREFIX = '/api/videos/download/';
 
 /**
  * `GET|HEAD /api/videos/download/{encodeURIComponent(key)}?token=`: a file for whoever holds the
- * link. In development outputs are also served without a token, as the contract's path says.
+ * link: its bytes, or where they are when R2 itself may be asked. In development outputs are also served without a token, as the contract's path says.
  */
 export async function downloadVideo(c: Ctx): Promise<Response> {
   const settings = settingsOf(c.env);
@@ -22,7 +22,9 @@ export async function downloadVideo(c: Ctx): Promise<Response> {
     const link = verifyToken(settings.SIGNING_KEYS, 'download', token, Date.now());
     if (link?.k !== key) throw new Refusal('link_expired');
   }
-  return serveObject(c.env.VIDEOS, key, c.req.raw);
+  const { VIDEOS } = c.env;
+  const { R2_S3 } = settings;
+  return R2_S3 ? sendToObject(VIDEOS, R2_S3, key, c.req.raw) : serveObject(VIDEOS, key, c.req.raw);
 }
 
 /** The key is one segment, so that a slash within it is never a path of its own. */

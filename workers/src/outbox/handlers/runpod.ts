@@ -33,10 +33,10 @@ export async function dispatch(
     callback_url: `${PUBLIC_URL}/api/jobs/${id}/do`,
     token: signToken(SIGNING_KEYS, 'attempt', { j: id, t: tenant, a: attempt, exp }),
   };
-  const secret = signToken(SIGNING_KEYS, 'webhook', { j: id, a: attempt, exp });
+  const token = signToken(SIGNING_KEYS, 'webhook', { j: id, a: attempt, exp });
   const body = {
     input,
-    webhook: `${PUBLIC_URL}/api/hooks/runpod/${id}/${secret}`,
+    webhook: `${PUBLIC_URL}/api/hooks/runpod/${id}?token=${token}`,
     policy: {
       executionTimeout: clamp(policy.attempt_ms),
       // In its queue a job may wait as long as it lives.
