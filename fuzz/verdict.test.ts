@@ -95,7 +95,7 @@ describe('a request that must be refused', () => {
     'Error: x\n    at readBody (file:///x/body.ts:12:3)',
     'ej1.k1.abc.def',
     'ejk_0000',
-    '/work/somewhere',
+    '/somewhere/workers/src/index.js',
     'the-signing-key',
   ])('is told nothing of the inside: %j', (detail) => {
     const body = JSON.stringify({ ...problem('invalid_body'), detail });
