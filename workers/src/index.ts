@@ -9,9 +9,9 @@ export { ExportJobState } from './durable-objects/ExportJobState.ts';
 
 export default {
   fetch: app.fetch,
-  async scheduled(_controller, env) {
+  async scheduled({ scheduledTime }, env) {
     settingsOf(env);
-    const now = Date.now();
-    await Promise.all([sweep(env, now), measureHourly(env.DB, now)]);
+    // When it was due decides whether it is that of the hour: it may come late.
+    await Promise.all([sweep(env, Date.now()), measureHourly(env.DB, scheduledTime)]);
   },
 } satisfies ExportedHandler<Env>;

@@ -37,7 +37,7 @@ const WRITE = `INSERT INTO export_speeds (kind, hardware, unit, samples, mean, d
   ON CONFLICT DO UPDATE SET samples = excluded.samples, mean = excluded.mean,
     deviation = excluded.deviation, measured_at = excluded.measured_at`;
 
-/** Measures in the first minute of each hour. Never rejects: without it estimates are only older. */
+/** Measures when the first minute of an hour is due. Never rejects: without it estimates are only older. */
 export async function measureHourly(db: D1Database, now: number): Promise<void> {
   if (new Date(now).getUTCMinutes() !== 0) return;
   try {
