@@ -15,7 +15,13 @@ import {
 } from '@export-jobs/protocol';
 import * as v from 'valibot';
 
-/** POSTs JSON and expects the given answer. */
+/** How often a call is made whose answer the Worker did not give. */
+const TRIES = 3;
+
+/**
+ * POSTs JSON and expects the given answer. Repeats what never reached the Worker: wrangler's proxy loses its
+ * connection to it now and then, and says so with a stack.
+ */
 export async function post<S extends v.GenericSchema>(
   url: string,
   body: unknown,
@@ -24,12 +30,19 @@ export async function post<S extends v.GenericSchema>(
 ): Promise<v.InferOutput<S>> {
   const headers = {
     'content-type': 'application/json',
+    'idempotency-key': crypto.randomUUID(),
     ...(token !== undefined && { authorization: `Bearer ${token}` }),
   };
-  return await read(
-    await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) }),
-    schema,
-  );
+  for (let tries = 1; ; tries += 1) {
+    const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) });
+    if (tries === TRIES || !isOfProxy(response)) return await read(response, schema);
+    await response.body?.cancel();
+  }
+}
+
+/** Whatever the Worker refuses, it refuses in JSON. */
+function isOfProxy({ status, headers }: Response): boolean {
+  return status >= 500 && !headers.get('content-type')?.includes('json');
 }
 
 async function read<S extends v.GenericSchema>(
