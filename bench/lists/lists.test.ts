@@ -1,6 +1,6 @@
 import { env } from 'cloudflare:workers';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { listPage } from '../../workers/src/lib/d1.ts';
+import { listPage } from '../../workers/src/lib/job-views.ts';
 import { BIG_OWNER, TAGS, fill } from './crowd.ts';
 import { counted } from './counted.ts';
 import { allowance, countLife, countPage, LOOK_AHEAD } from './pages.ts';

@@ -138,7 +138,7 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'nobody looks at a job whose object was never made',
-    edit('lib/d1.ts', '      now + LIVE_LOOK_MS,\n', '      null,\n'),
+    edit('lib/intents.ts', '      now + LIVE_LOOK_MS,\n', '      null,\n'),
   ),
   mutant(
     'the end does not reach D1',

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { JobRequest } from './job/job.ts';
-import { lookAgainAt, liveJobs, owingJobs } from './lib/d1.ts';
-import type { LiveRow } from './lib/d1.ts';
+import { lookAgainAt, liveJobs, owingJobs } from './lib/overdue.ts';
+import type { LiveRow } from './lib/overdue.ts';
 import type { Env } from './lib/env.ts';
 import { logError } from './lib/log.ts';
 import { abortStale } from './lib/multipart.ts';

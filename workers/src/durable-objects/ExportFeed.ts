@@ -2,7 +2,7 @@ import { DurableObject } from 'cloudflare:workers';
 import { FeedQuery, isTerminal } from '@export-jobs/protocol';
 import type { ExportJob, JobMessage } from '@export-jobs/protocol';
 import * as v from 'valibot';
-import { changedSince } from '../lib/d1.ts';
+import { changedSince } from '../lib/job-views.ts';
 import { settingsOf } from '../lib/env.ts';
 import type { Env } from '../lib/env.ts';
 import { relink } from '../lib/links.ts';

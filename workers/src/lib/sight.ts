@@ -1,7 +1,8 @@
 import { isTerminal } from '@export-jobs/protocol';
 import type { ExportJob, JobMessage } from '@export-jobs/protocol';
 import type { Viewer } from '../access/callers.ts';
-import { archivedEvents, archivedJob } from './d1.ts';
+import { archivedEvents } from './archive.ts';
+import { archivedJob } from './job-views.ts';
 import type { Env, Settings } from './env.ts';
 import { shownTo } from './links.ts';
 import { greetingOf, messageOf } from './messages.ts';

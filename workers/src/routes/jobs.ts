@@ -9,14 +9,10 @@ import { parseOr, readBody } from '../lib/body.ts';
 import { settingsOf } from '../lib/env.ts';
 import type { Env } from '../lib/env.ts';
 import { derivedId, jobId, randomId } from '../lib/ids.ts';
-import {
-  archivedEvents,
-  archivedJob,
-  insertIntent,
-  knownJob,
-  listPage,
-  liveJob,
-} from '../lib/d1.ts';
+import { archivedEvents } from '../lib/archive.ts';
+import { insertIntent, knownJob } from '../lib/intents.ts';
+import { archivedJob, listPage } from '../lib/job-views.ts';
+import { liveJob } from '../lib/overdue.ts';
 import { firstView } from '../lib/first-view.ts';
 import { relink, shownTo } from '../lib/links.ts';
 import { logError } from '../lib/log.ts';

@@ -3,7 +3,7 @@ import type { TokenReply } from '@export-jobs/protocol';
 import { checkJobId, sooner, viewerRights } from '../access/callers.ts';
 import type { Owner } from '../access/callers.ts';
 import { readBody } from '../lib/body.ts';
-import { archivedJob } from '../lib/d1.ts';
+import { archivedJob } from '../lib/job-views.ts';
 import { settingsOf } from '../lib/env.ts';
 import { objectOf } from '../lib/object.ts';
 import { Refusal, json } from '../lib/respond.ts';
