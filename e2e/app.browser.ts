@@ -372,6 +372,35 @@ describe('the history', () => {
   });
 });
 
+describe('an export that is deleted', () => {
+  it('leaves the history of every tab, after a question, and its video is gone', async () => {
+    const short = await cutFilm(folder, { seconds: 1, name: 'unwanted.mp4' });
+    const page = await openTab(context, stack.url);
+    await startExport(page, short);
+    const link = await page.getByTestId('download').getAttribute('href');
+    const other = await openTab(context, stack.url);
+    const [row, there] = [page, other].map((tab) =>
+      tab.getByTestId('row').filter({ hasText: 'unwanted.mp4' }),
+    );
+    await there?.waitFor();
+    const bin = page.getByRole('button', { name: 'Delete unwanted.mp4' });
+    await bin.click();
+    await page.getByRole('button', { name: 'Keep it' }).click();
+    expect(await row?.count()).toBe(1);
+    await bin.click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+    await row?.waitFor({ state: 'detached' });
+    await there?.waitFor({ state: 'detached' });
+    // It was the one that was shown.
+    await page.getByTestId('file').waitFor({ state: 'attached' });
+    expect(await page.evaluate(() => document.activeElement?.tagName)).not.toBe('BODY');
+    expect((await fetch(new URL(link ?? '', stack.url))).status).toBe(404);
+    await page.reload();
+    await page.getByTestId('file').waitFor({ state: 'attached' });
+    expect(await page.getByTestId('row').filter({ hasText: 'unwanted.mp4' }).count()).toBe(0);
+  });
+});
+
 describe('the history of a page whose feed is refused', () => {
   it('says quietly that it stands still, and shows the list all the same', async () => {
     const page = await context.newPage();

@@ -290,10 +290,13 @@ describe('a server that asks for credentials', () => {
       theirs,
     );
     expect(cli.jobs.at(-1)).toMatchObject({ status: 'complete' });
+    const of = cli.jobs.at(-1)?.id ?? '';
     // Another tenant's export is unknown.
-    await ends(4, ['get', cli.jobs.at(-1)?.id ?? ''], env);
+    for (const verb of ['get', 'delete']) await ends(4, [verb, of], env);
+    expect((await ends(0, ['delete', of], theirs)).stdout).toBe(`${of} deleted\n`);
+    await ends(4, ['get', of], theirs);
     const listed = await ends(0, ['keys', 'list', '--tenant', 'acme'], env);
-    expect(listed.stdout).toContain('valid    acme  create,read,cancel  used');
+    expect(listed.stdout).toContain('valid    acme  create,read,cancel,delete  used');
     expect(listed.stdout).not.toContain(secret);
     const id = secret.split('_')[1] ?? '';
     expect((await ends(0, ['keys', 'revoke', id], env)).stdout).toContain(`${id} revoked`);

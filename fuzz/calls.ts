@@ -227,6 +227,7 @@ const CALLS: Readonly<Record<string, (scene: Scene) => Described>> = {
     query: { since: '0' },
     wrongQuery: { since: WRONG_WATCH.since, wait: ['61', '1000000', ...NO_NUMBER], x: ['1'] },
   }),
+  'DELETE /api/jobs/:id': (scene) => onJob(scene),
   'POST /api/jobs/:id/tokens': (scene) => ({ ...onJob(scene), body: BODIES.token() }),
   'POST /api/jobs/:id/cancel': (scene) => onJob(scene),
   'POST /api/jobs/:id/retry': (scene) => onJob(scene, scene.world.acme.failed),

@@ -4,7 +4,8 @@ import * as v from 'valibot';
 import type { Answer, Expect, Outcome } from './input.ts';
 
 /** Traces of the inside, and things that open doors. */
-const LEAK = /\bat .*\.[cm]?[tj]s:\d|node_modules|\bej1\.|\bejk_|workers\/src\/|file:\/\/\/|workerd\//;
+const LEAK =
+  /\bat .*\.[cm]?[tj]s:\d|node_modules|\bej1\.|\bejk_|workers\/src\/|file:\/\/\/|workerd\//;
 
 /** What the runtime says by itself to what is no HTTP: a line of its own, and no more. */
 const PLATFORM_SAYS = /^(ERROR: [^\n]{1,200}|Bad Request|Internal Server Error|Not Found|)$/;

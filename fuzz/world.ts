@@ -109,7 +109,7 @@ function jobsOf({ pending, waiting, complete, failed, cancelled, running }: Tena
 }
 
 async function tenant(owner: RightCalls, name: string): Promise<Tenant> {
-  const rights: KeyRequest['rights'] = ['create', 'read', 'cancel', 'admin'];
+  const rights: KeyRequest['rights'] = ['create', 'read', 'cancel', 'delete', 'admin'];
   const keys = await times(SPARE_KEYS, async () => (await owner.key(name, { rights })).secret);
   const [key = ''] = keys;
   const [pending, waiting, complete, failed, cancelled, ...running] = await times(

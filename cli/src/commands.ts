@@ -4,11 +4,22 @@ import { doctor } from './commands/doctor.ts';
 import { download } from './commands/download.ts';
 import { keys } from './commands/keys.ts';
 import { list } from './commands/list.ts';
-import { cancel, get } from './commands/one-job.ts';
+import { cancel, get, remove } from './commands/one-job.ts';
 import { retry } from './commands/retry.ts';
 import { watch } from './commands/watch.ts';
 
 /** Every command, in the order in which help names them. */
 export const COMMANDS: ReadonlyMap<string, Command> = new Map(
-  Object.entries({ create, watch, get, cancel, retry, list, download, keys, doctor }),
+  Object.entries({
+    create,
+    watch,
+    get,
+    cancel,
+    retry,
+    list,
+    download,
+    delete: remove,
+    keys,
+    doctor,
+  }),
 );

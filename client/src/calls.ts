@@ -3,7 +3,7 @@
 import type { CreateReply, ExportJob, ExportOptionsInput, ListReply } from '@export-jobs/protocol';
 import type { Created, CreateOptions, ExportInput, ListOptions } from './client.ts';
 import { isCreateReply, isListReply } from './guards.ts';
-import { jsonOf, pathOf, withQuery, type Http } from './http.ts';
+import { jsonOf, pathOf, withQuery, type Guard, type Http } from './http.ts';
 import { uploadFile } from './upload.ts';
 
 export { uploadFile } from './upload.ts';
@@ -59,4 +59,11 @@ export async function* pagesOf(
 /** A new job like one that failed or was cancelled. Safe to repeat: the server makes one alone. */
 export function retryExport(http: Http, jobId: string): Promise<CreateReply> {
   return http.callSafely(`${pathOf(jobId)}/retry`, isCreateReply, { method: 'POST', jobId });
+}
+
+const isEmpty: Guard<undefined> = (value) => value === undefined;
+
+/** Forgets a job that has ended, with its file. Safe to repeat. */
+export async function deleteExport(http: Http, jobId: string): Promise<void> {
+  await http.callSafely(pathOf(jobId), isEmpty, { method: 'DELETE', jobId });
 }

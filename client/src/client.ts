@@ -64,6 +64,8 @@ export interface ExportClient {
   cancelExport(id: string): Promise<ExportJob>;
   /** A new job like one that failed or was cancelled; asking twice gives the same one. */
   retryExport(id: string): Promise<CreateReply>;
+  /** Forgets a job that has ended, with its file. */
+  deleteExport(id: string): Promise<void>;
   /** Where a finished job's file is. */
   downloadUrl(job: { output_url: string }): string;
   /** What the other entries of this package call through. */
@@ -88,6 +90,7 @@ export function createClient(config: ClientConfig = {}): ExportClient {
     getExport: (id, call) => job(id, '', call),
     cancelExport: (id) => job(id, '/cancel', { method: 'POST' }),
     retryExport: async (id) => (await calls()).retryExport(http, id),
+    deleteExport: async (id) => (await calls()).deleteExport(http, id),
     listExports: async (options) => (await calls()).listExports(http, options),
     // Where no base is known, as in server rendering, a path stays one.
     downloadUrl: ({ output_url }) => (config.baseUrl ? http.url(output_url) : output_url),

@@ -52,13 +52,13 @@ export function useExportHistory(filter: ListInput = {}): ExportHistory {
   const list = useExportList(filter);
   const { tag, status } = filter;
   const feed = useExports({ tag, initial: list.jobs });
-  const { connection, error: feedError } = feed;
+  const { connection, deleted, error: feedError } = feed;
   // What a feed knew when it was closed only grows old.
   const live = connection === 'closed' ? NO_JOBS : feed.jobs;
   const { jobs: listed, cursor, loaded } = list;
   const shown = useMemo(
-    () => (loaded ? onPages({ listed, cursor, live, status }) : []),
-    [listed, cursor, loaded, live, status],
+    () => (loaded ? onPages({ listed, cursor, live, deleted, status }) : []),
+    [listed, cursor, loaded, live, deleted, status],
   );
   return { ...list, jobs: shown, connection, feedError };
 }

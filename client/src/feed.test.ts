@@ -92,6 +92,23 @@ describe('one socket for all exports', () => {
     );
   });
 
+  it('lets a job that was deleted go, and takes it back from no list that was read before', async () => {
+    const log = new FeedLog();
+    const [kept, gone] = [job('kept', 1), job('gone', 2, complete(3000))];
+    log.say(kept);
+    await using it = await watching(log.handlers, { initial: [gone] });
+    await it.on('live');
+    await it.shows('gone', 'kept');
+    expect(it.watch.getSnapshot().deleted).toEqual(new Set());
+    log.tell({ type: 'deleted', job_id: 'gone' });
+    await it.shows('kept');
+    it.watch.offer([gone]);
+    await it.shows('kept');
+    expect(it.watch.get('gone')).toBeNull();
+    it.watch.forget('kept');
+    expect(it.watch.getSnapshot()).toMatchObject({ jobs: [], deleted: new Set(['gone', 'kept']) });
+  });
+
   it('drops what comes late, twice, or of no job that it knows', async () => {
     const log = new FeedLog();
     log.say(job('a', 1));

@@ -3,7 +3,7 @@ import { advance, withReport, type Report } from './advance.ts';
 import type { ExportClient } from './client.ts';
 import { ExportApiError } from './errors.ts';
 import { waysOf, type Followed } from './follow.ts';
-import { isEnded, isJobReply, isReady, isReport } from './guards.ts';
+import { isDeletion, isEnded, isJobReply, isReady, isReport } from './guards.ts';
 import { withQuery, type Guard, type Http } from './http.ts';
 import { linked, Live, type Link, type Linked } from './live.ts';
 import { newestFirst } from './order.ts';
@@ -28,6 +28,8 @@ const SLOWER = 3;
 export type ExportsState = {
   /** Newest first; the same array until one of them changes. */
   jobs: readonly ExportJob[];
+  /** The ids of those that were deleted meanwhile. */
+  deleted: ReadonlySet<string>;
 } & ((Linked & { error: null }) | { connection: 'closed'; via: null; error: Error; stale: true });
 
 export interface ExportsFilter {
@@ -66,6 +68,7 @@ export class ExportsWatch extends Live<ExportsState> {
   readonly #known = new Map<string, ExportJob>();
   /** Jobs that seem to go on, of which the present connection has not told. */
   readonly #doubtful = new Set<string>();
+  #deleted: ReadonlySet<string> = new Set();
   /** What to come back with: all that changed before it is known. Epoch ms of the server. */
   #cursor: number | null = null;
   /** When the list was last asked for what is in doubt. */
@@ -95,6 +98,15 @@ export class ExportsWatch extends Live<ExportsState> {
     for (const job of jobs) this.#learn(job);
     this.#doubt(old);
     this.#settle();
+  }
+
+  /** Takes note that a job was deleted, such as by a call from here. */
+  forget(id: string): void {
+    this.#known.delete(id);
+    this.#doubtful.delete(id);
+    this.#deleted = new Set(this.#deleted).add(id);
+    this.#jobs = null;
+    this.changed();
   }
 
   protected override followed(): Followed {
@@ -145,7 +157,8 @@ export class ExportsWatch extends Live<ExportsState> {
     if (isJobReply(message)) {
       this.#doubtful.delete(message.job.id);
       this.#learn(message.job);
-    } else if (isReport(message)) this.#report(message);
+    } else if (isDeletion(message)) this.forget(message.job_id);
+    else if (isReport(message)) this.#report(message);
     return false;
   }
 
@@ -159,8 +172,10 @@ export class ExportsWatch extends Live<ExportsState> {
     if (performance.now() - this.#settledAt > this.#http.timing.poll * SLOWER) this.#settle();
   }
 
-  #fits({ tags }: ExportJob): boolean {
+  #fits({ id, tags }: ExportJob): boolean {
     const { tag } = this.#filter;
+    // A list that was read before may still have it.
+    if (this.#deleted.has(id)) return false;
     return tag === undefined || tags.includes(tag);
   }
 
@@ -241,8 +256,9 @@ export class ExportsWatch extends Live<ExportsState> {
 
   protected override view(link: Link, error: Error | null): ExportsState {
     const jobs = (this.#jobs ??= this.#newest((job) => this.#isShown(job)));
-    if (error) return { jobs, connection: 'closed', via: null, error, stale: true };
-    return { jobs, error, ...linked(link) };
+    const known = { jobs, deleted: this.#deleted };
+    if (error) return { ...known, connection: 'closed', via: null, error, stale: true };
+    return { ...known, error, ...linked(link) };
   }
 }
 

@@ -84,3 +84,7 @@ export const isUploadedReply = (value: unknown): value is UploadedReply =>
 /** Its `status` is that of the answer, whatever it says. */
 export const isProblem = (value: unknown): value is Problem =>
   has(value, 'string', 'code', 'title') && has(value, 'boolean', 'retryable');
+
+/** A job is no more. */
+export const isDeletion = (value: unknown): value is { type: 'deleted'; job_id: string } =>
+  has(value, 'string', 'job_id') && value.type === 'deleted';

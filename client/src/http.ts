@@ -24,7 +24,7 @@ type Token = string | null | undefined;
 export type Purpose = 'call' | 'feed';
 
 export interface Call {
-  method?: 'GET' | 'POST';
+  method?: 'GET' | 'POST' | 'DELETE';
   body?: string;
   headers?: Record<string, string>;
   jobId?: string;

@@ -75,13 +75,15 @@ export function onPages(known: {
   listed: readonly ExportJob[];
   cursor: string | null;
   live: readonly ExportJob[];
+  deleted: ReadonlySet<string>;
   status: JobStatus | undefined;
 }): readonly ExportJob[] {
-  const { listed, cursor, live, status } = known;
+  const { listed, cursor, live, deleted, status } = known;
   const oldest = (cursor !== null && listed.at(-1)?.created_at) || 0;
   const rows = new Map(live.map((job) => [job.id, job]));
   for (const job of listed) rows.set(job.id, newer(rows.get(job.id) ?? job, job));
   return [...rows.values()]
-    .filter((job) => job.created_at >= oldest && (status ?? job.status) === job.status)
+    .filter((job) => !deleted.has(job.id) && job.created_at >= oldest)
+    .filter((job) => (status ?? job.status) === job.status)
     .toSorted(newestFirst);
 }

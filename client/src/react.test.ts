@@ -61,17 +61,26 @@ describe('the list', () => {
     const listed = [job('d', 4), { ...running(1, 0), id: 'b', created_at: 2 }];
     const moved = { ...running(5, 50), id: 'b', created_at: 2 };
     const live = [job('new', 9), moved, job('too old', 1)];
+    const deleted = new Set<string>();
     const rows = (cursor: string | null, status?: 'complete') =>
-      onPages({ listed, cursor, live, status }).map(({ id }) => id);
+      onPages({ listed, cursor, live, deleted, status }).map(({ id }) => id);
     expect(rows('more')).toEqual(['new', 'd', 'b']);
     expect(rows(null)).toEqual(['new', 'd', 'b', 'too old']);
     expect(rows('more', 'complete')).toEqual(['new', 'd']);
-    expect(onPages({ listed, cursor: 'more', live, status: undefined })[2]).toBe(moved);
+    expect(onPages({ listed, cursor: 'more', live, deleted, status: undefined })[2]).toBe(moved);
+    deleted.add('d').add('new');
+    expect(rows('more')).toEqual(['b']);
   });
 
   it('shows of each job what is newer by its number, or its end, and what is live when both are', () => {
     const row = (live: ExportJob, listed: ExportJob) =>
-      onPages({ listed: [listed], cursor: null, live: [live], status: undefined })[0];
+      onPages({
+        listed: [listed],
+        cursor: null,
+        live: [live],
+        deleted: new Set(),
+        status: undefined,
+      })[0];
     const [early, late, end] = [running(2480, 48), running(4000, 0, 2), complete(3000)];
     expect(row(early, late)).toBe(late);
     expect(row(late, early)).toBe(late);

@@ -4,7 +4,7 @@ import type { Created, ExportInput } from './client.ts';
 import { nextCreateState, type CreateState } from './create-state.ts';
 import { eachFrame } from './frame.ts';
 import { useExportClient } from './provider.ts';
-import { share, sharedWatch } from './shared.ts';
+import { share, shareDeletion, sharedWatch } from './shared.ts';
 import type { WatchState } from './watch.ts';
 
 export { useTimeLeft } from './eta-hook.ts';
@@ -106,6 +106,18 @@ export function useCancelExport(): (id: string) => Promise<ExportJob> {
       const job = await client.cancelExport(id);
       share(client, job);
       return job;
+    },
+    [client],
+  );
+}
+
+/** Deletes a job that has ended, and its file; feeds here drop it at once, even without a socket. */
+export function useDeleteExport(): (id: string) => Promise<void> {
+  const client = useExportClient();
+  return useCallback(
+    async (id) => {
+      await client.deleteExport(id);
+      shareDeletion(client, id);
     },
     [client],
   );

@@ -29,6 +29,11 @@ export function share(client: ExportClient, job: ExportJob): void {
   for (const feed of feeds.get(client)?.values() ?? []) feed.deref()?.offer([job]);
 }
 
+/** Tells every feed of a job that a call has just deleted. */
+export function shareDeletion(client: ExportClient, id: string): void {
+  for (const feed of feeds.get(client)?.values() ?? []) feed.deref()?.forget(id);
+}
+
 function shared<W extends ExportWatch | ExportsWatch>(
   registry: Registry<W>,
   client: ExportClient,

@@ -1,7 +1,14 @@
 import * as v from 'valibot';
 
 /** What an owner's credentials may do: `admin` is to manage the keys of its tenant. */
-export const OWNER_RIGHTS = ['create', 'read', 'cancel', 'admin'] as const;
+export const OWNER_RIGHTS = ['create', 'read', 'cancel', 'delete', 'admin'] as const;
+/** Those of credentials that name none. */
+export const USUAL_RIGHTS = [
+  'create',
+  'read',
+  'cancel',
+  'delete',
+] as const satisfies readonly OwnerRight[];
 export type OwnerRight = (typeof OWNER_RIGHTS)[number];
 
 /** What a viewer's token may do with the one job that it is for. */
@@ -43,7 +50,7 @@ export type TokenReply = v.InferOutput<typeof TokenReply>;
 export const KeyRequest = v.strictObject({
   name: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(100)),
   tenant: v.optional(Tenant),
-  rights: v.optional(each(OWNER_RIGHTS), ['create', 'read', 'cancel']),
+  rights: v.optional(each(OWNER_RIGHTS), [...USUAL_RIGHTS]),
   /** By default its maker's. */
   plan: v.optional(PlanName),
   /** Epoch ms; by default it is valid until it is revoked, or its maker's key ends. */

@@ -65,6 +65,8 @@ export type WebSocketMessage = v.InferOutput<typeof WebSocketMessage>;
 export const FeedMessage = v.variant('type', [
   ...JobMessage.options,
   v.object({ type: v.literal('ready'), cursor: EpochMs }),
+  /** There is no such job any more. */
+  v.object({ type: v.literal('deleted'), job_id: v.string() }),
   v.object({ type: v.literal('pong') }),
 ]);
 export type FeedMessage = v.InferOutput<typeof FeedMessage>;

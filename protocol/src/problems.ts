@@ -24,6 +24,7 @@ export const PROBLEMS = {
   upload_not_found: { status: 404, title: 'This upload was given up.' },
   method_not_allowed: { status: 405, title: 'This address does not take this method.' },
   cancel_conflict: { status: 409, title: 'The job has already ended in another way.' },
+  delete_conflict: { status: 409, title: 'Only a job that has ended can be deleted.' },
   retry_conflict: {
     status: 409,
     title: 'Only a job that failed or was cancelled can be repeated.',

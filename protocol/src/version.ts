@@ -11,5 +11,6 @@
  * - 4: `overall_progress` and `eta_p90_ms` of a job; `megapixels` of a renderer's report.
  * - 5: rights of viewers' tokens and of keys, `4401`, and the limits of a plan; files by parts; inputs on other
  *   servers, of which a claim tells by `source.kind`, and what may be wrong with them.
+ * - 6: an owner may delete a job; `deleted` in the feed.
  */
-export const PROTOCOL_VERSION = 5;
+export const PROTOCOL_VERSION = 6;

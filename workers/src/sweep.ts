@@ -3,6 +3,7 @@ import { JobRequest } from './job/job.ts';
 import { lookAgainAt, liveJobs, owingJobs } from './lib/overdue.ts';
 import type { LiveRow } from './lib/overdue.ts';
 import type { Env } from './lib/env.ts';
+import { forgetDeleted } from './lib/erase.ts';
 import { logError } from './lib/log.ts';
 import { abortStale } from './lib/multipart.ts';
 import { objectOf } from './lib/object.ts';
@@ -12,14 +13,19 @@ const AGAIN_MS = 3 * 60_000;
 
 /**
  * Wakes every job that has been unfinished for long, makes the object of every intent whose creation was
- * cut off, and looks after ended jobs that still owe something, and after files that were never finished. Alarms do this by themselves; the
- * sweep is for those that the platform lost.
+ * cut off, reminds ended jobs of what they still owe, and forgets deleted ones and files that were never
+ * finished. Alarms do most of this by themselves; the sweep is for those that the platform lost.
  */
 export async function sweep(env: Env, now: number): Promise<void> {
   const [live, owing] = await Promise.all([liveJobs(env.DB, now), owingJobs(env.DB, now)]);
   await Promise.all([
     ...live.map((row) => reported(row.id, revive(env, row))),
-    ...owing.map((id) => reported(id, remind(env, id, now))),
+    ...owing.map((row) =>
+      reported(
+        row.id,
+        row.status === 'deleted' ? forgetDeleted(env, row) : remind(env, row.id, now),
+      ),
+    ),
     reported(null, abortStale(env, now)),
   ]);
 }

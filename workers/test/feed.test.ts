@@ -68,9 +68,10 @@ class FeedReader {
 
   /** What was told of one job: its states, and the percent of its reports. */
   of(id: string): (string | number)[] {
-    return this.heard.flatMap((m) => {
+    return this.heard.flatMap((m): (string | number)[] => {
       if (!('job_id' in m) || m.job_id !== id) return [];
-      return [m.type === 'progress' ? m.progress : m.job.status];
+      if (m.type === 'progress') return [m.progress];
+      return [m.type === 'deleted' ? m.type : m.job.status];
     });
   }
 }

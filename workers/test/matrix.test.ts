@@ -65,6 +65,7 @@ const MAY: Readonly<Record<string, Access>> = {
   'GET /api/jobs': owner('read'),
   'POST /api/jobs': owner('create'),
   'GET /api/jobs/:id': viewer('watch'),
+  'DELETE /api/jobs/:id': owner('delete'),
   'POST /api/jobs/:id/tokens': owner('read'),
   'POST /api/jobs/:id/cancel': viewer('cancel'),
   'POST /api/jobs/:id/retry': owner('create'),
@@ -125,6 +126,12 @@ const CALLS: Readonly<Record<string, (world: World) => Asked>> = {
     amissIfForeign: 422,
   }),
   'GET /api/jobs/:id': ({ id }) => ({ path: `/api/jobs/${id}` }),
+  'DELETE /api/jobs/:id': ({ id }) => ({
+    path: `/api/jobs/${id}`,
+    init: { method: 'DELETE' },
+    // It has not ended.
+    amiss: 409,
+  }),
   'POST /api/jobs/:id/tokens': ({ id }) => ({ path: `/api/jobs/${id}/tokens`, init: body({}) }),
   'POST /api/jobs/:id/cancel': ({ id }) => ({ path: `/api/jobs/${id}/cancel`, init: body({}) }),
   'POST /api/jobs/:id/retry': ({ id }) => ({
@@ -291,7 +298,7 @@ async function allCallers({ id }: World): Promise<Record<string, string | null>>
     nobody: null,
     nonsense: 'nonsense',
     'operator of another tenant': API_KEY,
-    'key with all rights': await key({ rights: ['create', 'read', 'cancel', 'admin'] }),
+    'key with all rights': await key({ rights: [...ALL, 'admin'] }),
     'key without admin': await key({}),
     'key to read': await key({ rights: ['read'] }),
     'key to create': await key({ rights: ['create'] }),
@@ -346,19 +353,22 @@ async function allCallers({ id }: World): Promise<Record<string, string | null>>
   };
 }
 
+/** What an owner may do who manages no keys. */
+const ALL = ['create', 'read', 'cancel', 'delete'] as const;
+
 /** Who is an owner of the job's tenant, with which rights. */
 const OWNERS: Record<string, readonly string[]> = {
-  'key with all rights': ['create', 'read', 'cancel', 'admin'],
-  'key without admin': ['create', 'read', 'cancel'],
+  'key with all rights': [...ALL, 'admin'],
+  'key without admin': ALL,
   'key to read': ['read'],
   'key to create': ['create'],
-  jwt: ['create', 'read', 'cancel'],
+  jwt: ALL,
 };
 /** Who is an owner of another tenant. */
 const FOREIGN: Record<string, readonly string[]> = {
-  'operator of another tenant': ['create', 'read', 'cancel', 'admin'],
-  'key of another tenant': ['create', 'read', 'cancel'],
-  'jwt of another tenant': ['create', 'read', 'cancel'],
+  'operator of another tenant': [...ALL, 'admin'],
+  'key of another tenant': ALL,
+  'jwt of another tenant': ALL,
 };
 const VIEWERS: Record<string, readonly string[]> = {
   viewer: ['watch', 'download'],

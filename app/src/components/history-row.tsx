@@ -1,4 +1,4 @@
-import type { ExportJob } from '@export-jobs/client';
+import { isEnded, type ExportJob } from '@export-jobs/client';
 import { useExportClient, useExportJob } from '@export-jobs/client/react';
 import { byHand, CONTAINER_NAMES, jobLine } from '../lib/describe.ts';
 import { ago, exactTime, percent } from '../lib/format.ts';
@@ -6,11 +6,17 @@ import { useMemory } from '../lib/memory.ts';
 import { hrefOf } from '../lib/route.ts';
 import { isIndeterminate, shownPercent, STEPS, stepOf } from '../lib/stages.ts';
 import { stripOfJob } from '../lib/strip.ts';
+import { DeleteButton } from './delete-button.tsx';
 import { Thumbnail } from './glow.tsx';
 import { Icon } from './icon.tsx';
 
 /** A past or running export, as it is now. */
-export function HistoryRow(props: { job: ExportJob; current: boolean; now: number }) {
+export function HistoryRow(props: {
+  job: ExportJob;
+  current: boolean;
+  now: number;
+  onDeleted: () => void;
+}) {
   const { current, now } = props;
   // The open one has a socket of its own, which is faster; the page must not show two numbers of one job.
   const { job: open } = useExportJob(current ? props.job.id : null);
@@ -34,7 +40,7 @@ export function HistoryRow(props: { job: ExportJob; current: boolean; now: numbe
       >
         {ago(job.created_at, now)}
       </time>
-      <RowAction job={job} name={name} />
+      <RowActions job={job} name={name} onDeleted={props.onDeleted} />
     </li>
   );
 }
@@ -65,18 +71,30 @@ function RowState({ job }: { job: ExportJob }) {
   );
 }
 
-function RowAction({ job, name }: { job: ExportJob; name: string }) {
+function RowActions({
+  job,
+  name,
+  onDeleted,
+}: {
+  job: ExportJob;
+  name: string;
+  onDeleted: () => void;
+}) {
   const client = useExportClient();
-  if (job.status !== 'complete' || byHand(job)) return <span className="row-action" />;
   return (
-    <a
-      className="row-action quiet square"
-      href={client.downloadUrl(job)}
-      download={job.output.filename}
-      aria-label={`Download ${name}`}
-      title="Download"
-    >
-      <Icon name="download" />
-    </a>
+    <div className="row-actions">
+      {job.status === 'complete' && !byHand(job) && (
+        <a
+          className="quiet square"
+          href={client.downloadUrl(job)}
+          download={job.output.filename}
+          aria-label={`Download ${name}`}
+          title="Download"
+        >
+          <Icon name="download" />
+        </a>
+      )}
+      {isEnded(job) && <DeleteButton id={job.id} name={name} onDeleted={onDeleted} />}
+    </div>
   );
 }

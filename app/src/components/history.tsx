@@ -3,6 +3,7 @@ import type { ExportHistory } from '@export-jobs/client/react';
 import { useEffect, useId, useState } from 'react';
 import { setAccessKey } from '../lib/access.ts';
 import { sentence } from '../lib/format.ts';
+import { goTo } from '../lib/route.ts';
 import { useNow } from '../lib/use-now.ts';
 import { HistoryRow } from './history-row.tsx';
 import { Segments, type Choice } from './fields.tsx';
@@ -25,7 +26,6 @@ export function History(props: {
   current: string | null;
 }) {
   const { list, filter, current } = props;
-  const now = useNow(20_000);
   useFreshLinks(list.refresh);
   return (
     <section className="history" id="history" tabIndex={-1} aria-labelledby="history-title">
@@ -44,11 +44,7 @@ export function History(props: {
           This list does not update by itself: {sentence(list.feedError.message)}
         </p>
       )}
-      <ul className="rows" aria-busy={list.loading}>
-        {list.jobs.map((job) => (
-          <HistoryRow key={job.id} job={job} current={job.id === current} now={now} />
-        ))}
-      </ul>
+      <Rows list={list} current={current} />
       {list.cursor !== null && (
         <button
           type="button"
@@ -60,6 +56,29 @@ export function History(props: {
         </button>
       )}
     </section>
+  );
+}
+
+function Rows({ list, current }: { list: ExportHistory; current: string | null }) {
+  const now = useNow(20_000);
+  const afterDelete = (id: string) => {
+    // The button that had the focus is gone with its row.
+    document.getElementById('history')?.focus();
+    if (id === current) goTo(null);
+    list.refresh();
+  };
+  return (
+    <ul className="rows" aria-busy={list.loading}>
+      {list.jobs.map((job) => (
+        <HistoryRow
+          key={job.id}
+          job={job}
+          current={job.id === current}
+          now={now}
+          onDeleted={() => afterDelete(job.id)}
+        />
+      ))}
+    </ul>
   );
 }
 

@@ -2,6 +2,7 @@ const PATHS = {
   play: 'M7 4.5v15l12-7.5z',
   pause: 'M7 5h4v14H7zM14 5h4v14h-4z',
   download: 'M12 3v12m0 0 5-5m-5 5-5-5M4 20h16',
+  bin: 'M4 7h16M10 7V4h4v3M6 7l1 13h10l1-13M10 11v5M14 11v5',
   check: 'M4 12.5 9.5 18 20 6.5',
   cross: 'M6 6l12 12M18 6 6 18',
   plus: 'M12 5v14M5 12h14',

@@ -23,7 +23,7 @@ export const keys: Command = {
   help: `  create                 makes a key and prints it, this once
     --name NAME          what it is for
     --tenant TENANT      whose exports it is for (its maker's; the operator's key may name any)
-    --rights LIST        create, read, cancel, admin, with commas (create,read,cancel)
+    --rights LIST        create, read, cancel, delete, admin, with commas (all but admin)
     --plan PLAN          whose limits it has
     --days N             how long it is valid (until it is revoked)
   list                   shows keys, never what they are

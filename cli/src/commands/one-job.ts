@@ -1,5 +1,4 @@
 // The commands that are one call on one export.
-import type { ExportJob } from '@export-jobs/client';
 import { globalsOf, onlyOperand, parseFlags } from '../args.ts';
 import type { Command, Session } from '../command.ts';
 import { detailsOf } from '../describe.ts';
@@ -19,11 +18,21 @@ export const cancel: Command = onOne(
   (job) => `${job.id} ${job.status}`,
 );
 
-function onOne(
+export const remove: Command = onOne(
+  'delete ID',
+  'forgets an export that has ended, and its file',
+  async ({ client }, id) => {
+    await client.deleteExport(id);
+    return { id };
+  },
+  ({ id }) => `${id} deleted`,
+);
+
+function onOne<T extends object>(
   usage: string,
   summary: string,
-  call: (session: Session, id: string) => Promise<ExportJob>,
-  text: (job: ExportJob, session: Session) => string,
+  call: (session: Session, id: string) => Promise<T>,
+  text: (answer: T, session: Session) => string,
 ): Command {
   return {
     usage,
@@ -35,8 +44,8 @@ function onOne(
       return {
         globals: globalsOf(values, env),
         async run(session) {
-          const job = await call(session, id);
-          session.result(text(job, session), job);
+          const answer = await call(session, id);
+          session.result(text(answer, session), answer);
           return EXIT.done;
         },
       };

@@ -1,4 +1,4 @@
-import { OWNER_RIGHTS, PlanName, Tenant } from '@export-jobs/protocol';
+import { OWNER_RIGHTS, PlanName, Tenant, USUAL_RIGHTS } from '@export-jobs/protocol';
 import type { OwnerRight } from '@export-jobs/protocol';
 import { createLocalJWKSet, createRemoteJWKSet, errors, jwtVerify } from 'jose';
 import type { JWTPayload, JWTVerifyGetKey } from 'jose';
@@ -15,8 +15,6 @@ import { addressOf, count } from './rates.ts';
 const ALGORITHMS = ['EdDSA', 'ES256', 'ES384', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384'];
 /** Clocks differ by this much, seconds. */
 const LEEWAY_S = 30;
-/** Without a `scope` a token may do what an app's backend needs. */
-const USUAL: readonly OwnerRight[] = ['create', 'read', 'cancel'];
 const SCOPE = /^export:(\w+)$/;
 const Plan = v.optional(PlanName, 'default');
 
@@ -98,7 +96,7 @@ function ownerOfClaims(issuer: JwtIssuer, claims: JWTPayload): Owner | null {
 
 /** Of a list of scopes, or a text with spaces, what begins with `export:`. */
 function rightsOf(scope: unknown): readonly OwnerRight[] {
-  if (scope === undefined) return USUAL;
+  if (scope === undefined) return USUAL_RIGHTS;
   const all: unknown[] = typeof scope === 'string' ? scope.split(' ') : [scope].flat();
   const named = all.map((one) => SCOPE.exec(String(one))?.[1]);
   return OWNER_RIGHTS.filter((right) => named.includes(right));

@@ -57,6 +57,11 @@ export class ExportFeed extends DurableObject {
     return this.#wantedUntil();
   }
 
+  /** A job was deleted. */
+  forget(job_id: string): void {
+    this.#viewers.tell({ type: 'deleted', job_id }, null);
+  }
+
   /** A job that is being processed has reported. */
   report(message: JobMessage, tags: readonly string[]): number {
     this.#viewers.tell(message, tags);

@@ -1,6 +1,6 @@
 import { DurableObject } from 'cloudflare:workers';
 import type { ExportJob } from '@export-jobs/protocol';
-import type { JobRequest } from '../job/job.ts';
+import type { Job, JobRequest } from '../job/job.ts';
 import type { Decision } from '../job/events.ts';
 import { asSeenSince } from '../job/project.ts';
 import type { Call } from '../lib/calls.ts';
@@ -14,7 +14,7 @@ import { readFrame } from './channel.ts';
 import { serveContract } from './http.ts';
 import { JobEngine } from './job-engine.ts';
 import { JobStore } from './job-store.ts';
-import { purgeWhenDue } from './purge.ts';
+import { eraseSoon, markDeleted, purgeWhenDue } from './purge.ts';
 import { Renderers, answerOn } from './renderers.ts';
 import { closeBack } from './sockets.ts';
 import { Viewers } from './viewers.ts';
@@ -71,13 +71,14 @@ export class ExportJobState extends DurableObject {
     // Whoever it does not belong to leaves no trace, on its bill for instance.
     if (owner !== undefined && tenant !== null && owner !== tenant) return null;
     this.#enter();
-    const { job } = this.#store;
+    const job = this.#job;
     return job && this.#engine.show(job);
   }
 
   status(tenant: string | null): StatusReply {
     const isSeen = this.view(tenant) !== null;
-    const { job, outbox } = this.#store;
+    const { outbox } = this.#store;
+    const job = this.#job;
     if (!job || !isSeen) return { status: 'not_found' };
     const last_heartbeat = job.state === 'running' ? job.heartbeatAt : job.updatedAt;
     const connections = this.#viewers.count;
@@ -104,6 +105,17 @@ export class ExportJobState extends DurableObject {
   cancel(tenant: string | null): Answer<{ job: ExportJob }> {
     if (this.view(tenant) === null) return { ok: false, code: 'job_not_found' };
     return this.#answer(this.#engine.apply({ type: 'cancel' }));
+  }
+
+  /** Has an ended job forgotten, with its files: nobody sees it from now on. A repeat changes nothing. */
+  async delete(tenant: string): Promise<Answer<{ id: string }>> {
+    this.#enter();
+    const answer = markDeleted(this.#store, tenant, this.#engine.settings.POLICY);
+    if (answer.ok) {
+      this.#hangUp('deleted');
+      await eraseSoon(this.env, { id: answer.body.id, tenant });
+    }
+    return answer;
   }
 
   /** Which files the owner of an attempt may read and write, while it is the owner. */
@@ -157,9 +169,7 @@ export class ExportJobState extends DurableObject {
       this.#count();
       const isRefused = this.#store.job && this.#engine.apply({ type: 'tick' }).kind === 'refused';
       await this.#engine.drain([]);
-      if (await purgeWhenDue(this.#store, this.env.VIDEOS, policy)) {
-        for (const socket of this.ctx.getWebSockets()) closeBack(socket, 1000, 'archived');
-      }
+      if (await purgeWhenDue(this.#store, this.env, policy)) this.#hangUp('archived');
       // What was refused now is due all the same, and would be again at once.
       const now = Date.now();
       this.#store.arm(policy, now, isRefused ? now + ALARM_RETRY_MS : 0);
@@ -207,8 +217,18 @@ export class ExportJobState extends DurableObject {
     if (job) this.#renderers.pace(job, paceOf(this.#engine, true));
   }
 
-  #greet(socket: WebSocket, since: number | null): void {
+  /** The job, for whoever may see it: one that is deleted is there until it owes nothing more. */
+  get #job(): Job | null {
     const { job } = this.#store;
+    return job?.deletedAt === undefined ? job : null;
+  }
+
+  #hangUp(reason: string): void {
+    for (const socket of this.ctx.getWebSockets()) closeBack(socket, 1000, reason);
+  }
+
+  #greet(socket: WebSocket, since: number | null): void {
+    const job = this.#job;
     if (!job) return;
     const missed = since === null ? [] : this.#store.eventsAfter(since);
     this.#viewers.send(socket, [

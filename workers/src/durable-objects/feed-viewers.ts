@@ -5,7 +5,7 @@ import {
   PONG,
   VIEWER_SUBPROTOCOL,
 } from '@export-jobs/protocol';
-import type { FeedMessage, JobMessage } from '@export-jobs/protocol';
+import type { FeedMessage } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { closeBack, sendQuietly, upgradeHeaders } from './sockets.ts';
 
@@ -49,12 +49,12 @@ export class FeedViewers {
     return { socket, response: new Response(null, { status: 101, webSocket: client, headers }) };
   }
 
-  /** Tells everyone who wants to know of a job with these tags. */
-  tell(message: JobMessage, tags: readonly string[]): void {
+  /** Tells everyone who wants to know of a job with these tags; everyone, where they are not known (null). */
+  tell(message: FeedMessage, tags: readonly string[] | null): void {
     const text = JSON.stringify(message);
     const now = Date.now();
     for (const [socket, wish] of this.#current(now)) {
-      if (isWanted(wish, tags)) sendQuietly(socket, text);
+      if (tags === null || isWanted(wish, tags)) sendQuietly(socket, text);
     }
   }
 

@@ -89,6 +89,8 @@ const base = {
   gpu: v.optional(v.record(v.string(), Count), {}),
   createdAt: EpochMs,
   updatedAt: EpochMs,
+  /** Since when its owner wants an ended job to be forgotten: nobody sees it any more. */
+  deletedAt: v.optional(EpochMs),
   startedAt: v.nullable(EpochMs),
   deadlineAt: EpochMs,
 };

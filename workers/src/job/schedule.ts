@@ -96,5 +96,5 @@ export function runningDeadlines(job: JobIn<'running'>, policy: Policy) {
 
 /** When the object of an ended job may delete itself, epoch ms. */
 export function purgeAt(job: Extract<Job, { completedAt: number }>, policy: Policy): number {
-  return job.completedAt + policy.retention_ms;
+  return job.deletedAt ?? job.completedAt + policy.retention_ms;
 }

@@ -51,6 +51,8 @@ export async function listPage(
   };
   if (status !== undefined) only('status = ?', status);
   if (tag !== undefined) only('tag = ?', tag);
+  // A deleted job has neither.
+  else only('view IS NOT NULL');
   if (cursor !== undefined) {
     const { createdAt, id } = decodeCursor(cursor);
     only('(created_at, id) < (?, ?)', createdAt, id);

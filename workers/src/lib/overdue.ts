@@ -40,16 +40,20 @@ export async function liveJob(
   return row ? v.parse(LiveRow, row) : null;
 }
 
-/** Ended jobs whose object should have done by now what it owed; longest due first. */
-export async function owingJobs(db: D1Database, now: number): Promise<string[]> {
+const OwingRow = v.object({ id: v.string(), tenant: v.string(), status: v.string() });
+/** An ended job that is to be looked after; a `deleted` one is to be forgotten. */
+export type OwingRow = v.InferOutput<typeof OwingRow>;
+
+/** Ended jobs whose object should have done by now what it owed, or that are deleted; longest due first. */
+export async function owingJobs(db: D1Database, now: number): Promise<OwingRow[]> {
   const { results } = await db
     .prepare(
-      `SELECT id FROM export_jobs WHERE completed_at IS NOT NULL AND look_at < ?
+      `SELECT id, tenant, status FROM export_jobs WHERE completed_at IS NOT NULL AND look_at < ?
        ORDER BY look_at LIMIT 100`,
     )
     .bind(now)
     .all();
-  return v.parse(v.array(v.object({ id: v.string() })), results).map(({ id }) => id);
+  return v.parse(v.array(OwingRow), results);
 }
 
 /** Says when the sweeper looks at a job again, epoch ms; null for never. */

@@ -23,7 +23,12 @@ export function outputKey(
   container: string,
 ): string {
   const { tenant, jobId, attempt, epoch } = owner;
-  return `out/${tenant}/${jobId}/${attempt}/${epoch}/video.${container}`;
+  return `${outputsOf(tenant, jobId)}${attempt}/${epoch}/video.${container}`;
+}
+
+/** What the keys of all outputs of a job begin with. */
+export function outputsOf(tenant: string, jobId: string): string {
+  return `out/${tenant}/${jobId}/`;
 }
 
 /**

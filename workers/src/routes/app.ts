@@ -8,7 +8,15 @@ import { logError } from '../lib/log.ts';
 import { Refusal, json, refuse } from '../lib/respond.ts';
 import { withoutTokens } from '../lib/text.ts';
 import { callJob, jobStatus } from './callbacks.ts';
-import { cancelJob, createJob, listEvents, listJobs, retryJob, showJob } from './jobs.ts';
+import {
+  cancelJob,
+  createJob,
+  deleteJob,
+  listEvents,
+  listJobs,
+  retryJob,
+  showJob,
+} from './jobs.ts';
 import type { Ctx } from './context.ts';
 import {
   anyone,
@@ -59,7 +67,7 @@ export const ROUTES: Readonly<Record<string, Partial<Record<Method, Entrance>>>>
   '/api/feed': { GET: feedViewer(watchFeed) },
   '/api/feed/tokens': { POST: owner('read', makeFeedToken) },
   '/api/jobs': { GET: owner('read', listJobs), POST: owner('create', createJob) },
-  '/api/jobs/:id': { GET: viewer('watch', showJob) },
+  '/api/jobs/:id': { GET: viewer('watch', showJob), DELETE: owner('delete', deleteJob) },
   '/api/jobs/:id/tokens': { POST: owner('read', makeViewerToken) },
   '/api/jobs/:id/cancel': { POST: viewer('cancel', cancelJob) },
   '/api/jobs/:id/retry': { POST: owner('create', retryJob) },

@@ -6,8 +6,10 @@ import type { Owner, Viewer } from '../access/callers.ts';
 import { limitsOf } from '../access/plans.ts';
 import { rememberedRefusal, withinQuota } from '../access/quota.ts';
 import { parseOr, readBody } from '../lib/body.ts';
+import type { ExportFeed } from '../durable-objects/ExportFeed.ts';
 import { settingsOf } from '../lib/env.ts';
 import type { Env } from '../lib/env.ts';
+import { eraseJob } from '../lib/erase.ts';
 import { derivedId, jobId, randomId } from '../lib/ids.ts';
 import { archivedEvents } from '../lib/archive.ts';
 import { insertIntent, knownJob } from '../lib/intents.ts';
@@ -95,16 +97,24 @@ async function create(
   await withinQuota(owner, insertIntent(env.DB, { ...job, request, view }, bounds));
   const answer = await objectOf(env, job.id).create(job.tenant, request, job.requestHash);
   if (!answer.ok) throw new Refusal(answer.code, answer.extra);
-  c.executionCtx.waitUntil(tellFeed(env, job.tenant, answer.body.job));
-  return answer.body.job;
+  const { job: begun } = answer.body;
+  c.executionCtx.waitUntil(tellFeed(env, job.tenant, (feed) => feed.publish(begun)));
+  return begun;
 }
 
-/** The feed hears of a job from its object, whenever D1 does; that it was made, D1 has been told here. */
-async function tellFeed(env: Env, tenant: string, job: ExportJob): Promise<void> {
+type Feed = DurableObjectStub<ExportFeed>;
+
+/** The feed hears of a job from its object, whenever D1 does; what D1 has been told here, it hears here. */
+async function tellFeed(
+  env: Env,
+  tenant: string,
+  tell: (feed: Feed) => Promise<unknown>,
+): Promise<void> {
   try {
-    await env.EXPORT_FEED?.getByName(tenant).publish(job);
+    const feed = env.EXPORT_FEED?.getByName(tenant);
+    if (feed) await tell(feed);
   } catch (error) {
-    logError('feed', { job: job.id, error: String(error) });
+    logError('feed', { error: String(error) });
   }
 }
 
@@ -154,6 +164,21 @@ export async function cancelJob(c: Ctx, { id, tenant }: Viewer): Promise<Respons
   if (!archived) throw new Refusal(answer.code, answer.extra);
   if (archived.status !== 'cancelled') throw new Refusal('cancel_conflict');
   return json({ job: archived });
+}
+
+/** `DELETE /api/jobs/:id`: forgets a job that has ended, with its files. A repeat finds it done. */
+export async function deleteJob(c: Ctx, { tenant }: Owner): Promise<Response> {
+  const id = checkJobId(settingsOf(c.env), c.req.param('id') ?? '');
+  const answer = await objectOf(c.env, id).delete(tenant);
+  if (!answer.ok) {
+    if (answer.code !== 'job_not_found') throw new Refusal(answer.code, answer.extra);
+    // Its object may be gone, or not be there yet.
+    const isErased = await eraseJob(c.env, { id, tenant }, Date.now());
+    const isIntended = !isErased && (await liveJob(c.env.DB, id, tenant)) !== null;
+    if (!isErased) throw new Refusal(isIntended ? 'delete_conflict' : 'job_not_found');
+  }
+  c.executionCtx.waitUntil(tellFeed(c.env, tenant, (feed) => feed.forget(id)));
+  return new Response(null, { status: 204 });
 }
 
 /** `POST /api/jobs/:id/retry`: a new job like one that failed or was cancelled; repeats find it. */
