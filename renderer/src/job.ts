@@ -5,6 +5,7 @@ import { FAILURES, RenderTicket, type FailureCode } from '@export-jobs/protocol'
 import * as v from 'valibot';
 import { Channel, claimJob, LeaseLost } from './callbacks.ts';
 import { hasSystemCode, RenderFailure } from './failure.ts';
+import { endTools } from './ffmpeg/confine.ts';
 import type { FfmpegReport } from './ffmpeg/locate.ts';
 import { makeJobFolder } from './job-folder.ts';
 import { PATIENCE, type Patience } from './patience.ts';
@@ -108,6 +109,7 @@ async function renderClaimed(
   } catch (error) {
     return await concludeFailure(error, channel, context);
   } finally {
+    await endTools(setup.ffmpeg.tools.confinement, folder).catch(() => undefined);
     await rm(folder, { recursive: true, force: true });
   }
 }

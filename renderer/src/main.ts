@@ -45,10 +45,15 @@ async function checkDisk(): Promise<void> {
 async function checkFfmpeg(): Promise<void> {
   const { version, from, encoders, missing, tools } = await inspectFfmpeg();
   log('info', 'ffmpeg inspected', { version, from, encoders, missing });
-  const isOffline = tools.confinement.offline.length > 0;
-  const isOther = tools.confinement.asOther && process.getuid?.() === 0;
-  if (isOffline && isOther) return;
-  log('warn', 'ffmpeg cannot be confined as it could be', { offline: isOffline, other: isOther });
+  const { offline, asOther, inFolder } = tools.confinement;
+  const held = {
+    offline: offline.length > 0,
+    other: asOther && process.getuid?.() === 0,
+    folder: inFolder,
+  };
+  if (Object.values(held).includes(false)) {
+    log('warn', 'ffmpeg cannot be confined as it could be', held);
+  }
 }
 
 /** Where a GPU is paid for, an export in software is a failure that nobody sees. */

@@ -1,15 +1,36 @@
 import { once } from 'node:events';
-import { chmod, mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  link,
+  mkdtemp,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ExportOptions } from '@export-jobs/protocol';
+import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { RenderFailure } from '../src/failure.ts';
-import { confined, PROBE_BOUNDS, UNCONFINED, type Confinement } from '../src/ffmpeg/confine.ts';
-import { inspectFfmpeg } from '../src/ffmpeg/locate.ts';
+import {
+  confined,
+  endTools,
+  PROBE_BOUNDS,
+  UNCONFINED,
+  type Confinement,
+} from '../src/ffmpeg/confine.ts';
+import { probeInput } from '../src/ffmpeg/probe.ts';
 import { runTool } from '../src/ffmpeg/process.ts';
+import { renderExport } from '../src/ffmpeg/run.ts';
 import { superviseEncode } from '../src/ffmpeg/supervise.ts';
+import { verifyOutput } from '../src/ffmpeg/verify.ts';
 import { makeJobFolder } from '../src/job-folder.ts';
-import { ffmpeg, Studio } from './media.ts';
+import { ffmpeg, PICTURE_AND_TONE, Studio } from './media.ts';
 
 const confinement: Confinement = ffmpeg?.tools.confinement ?? UNCONFINED;
 const isAdministrator = process.getuid?.() === 0;
@@ -81,6 +102,59 @@ describe.skipIf(!ffmpeg)('a tool that was taken over (skipped where there is no 
     },
   );
 
+  it.skipIf(!isAdministrator || !confinement.asOther)(
+    'has no capability, even where whoever started us gave us some to keep',
+    async () => {
+      const folder = await makeJobFolder(studio.root);
+      const status = ['grep', '-E', '^Cap(Inh|Prm|Eff|Amb):', '/proc/self/status'];
+      const how = (await confined(confinement, status, folder, PROBE_BOUNDS)).flat();
+      const given = ['--inh-caps=+kill', '--ambient-caps=+kill', '--', ...how];
+      const lines: string[] = [];
+      const onLine = (line: string) => lines.push(line.replaceAll(/\s+/g, ' '));
+      await runTool('setpriv', given, { timeoutMs: 20_000, onLine });
+      expect(lines).toEqual(
+        ['Inh', 'Prm', 'Eff', 'Amb'].map((set) => `Cap${set}: ${'0'.repeat(16)}`),
+      );
+    },
+  );
+
+  it.skipIf(!confinement.inFolder)('writes nothing outside its folder', async () => {
+    const folder = await makeJobFolder(studio.root);
+    const open = await mkdtemp(join(tmpdir(), 'open-'));
+    await chmod(open, 0o777);
+    for (const at of [open, '/tmp', '/var/tmp', '/dev/shm']) {
+      const { code } = await run(confinement, folder, 'touch', join(at, 'foreign'));
+      expect(code, at).not.toBe(0);
+    }
+    const free = { ...confinement, inFolder: false };
+    expect(await run(free, folder, 'touch', join(open, 'foreign'))).toMatchObject({ code: 0 });
+    const naming = 'echo name >/proc/self/comm; echo >/dev/null; mkdir a; : >a/b; rm -r a';
+    expect(await run(confinement, folder, '/bin/sh', '-ec', naming)).toMatchObject({ code: 0 });
+    await rm(open, { recursive: true });
+  });
+
+  it.skipIf(!isAdministrator || !confinement.asOther)(
+    'leaves nobody behind when its work is over',
+    async () => {
+      const folder = await makeJobFolder(studio.root);
+      const daemon = ['setsid', '-f', '/bin/sh', '-c', 'echo $$ >pid; exec sleep 60'];
+      const held = await confined(confinement, daemon, folder, { fileBytes: 512 });
+      const end = await runTool(...held, { timeoutMs: 20_000, cwd: folder });
+      expect(end).toMatchObject({ code: 0, timedOut: false });
+      const pid = await vi.waitFor(async () => {
+        const text = await readFile(join(folder, 'pid'), 'utf8');
+        expect(text).toMatch(/^\d+\n$/);
+        return text.trim();
+      });
+      await stat(`/proc/${pid}`);
+      await endTools(confinement, folder);
+      await vi.waitFor(async () => {
+        const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+        expect(status).not.toMatch(/^State:\s+[^Z]/m);
+      });
+    },
+  );
+
   it('sees no secret in its environment', async () => {
     vi.stubEnv('RUNPOD_AI_API_KEY', 'rp-secret');
     vi.stubEnv('https_proxy', 'http://127.0.0.1:9');
@@ -118,6 +192,32 @@ describe.skipIf(!ffmpeg)('a tool that was taken over (skipped where there is no 
   });
 });
 
+describe.skipIf(!ffmpeg)('an output', () => {
+  it('that is a link to what the tools may not read is not sent in its place', async () => {
+    if (!ffmpeg) return;
+    const free = { ...ffmpeg, tools: { ...ffmpeg.tools, confinement: UNCONFINED } };
+    const film = await studio.make('film.mp4', PICTURE_AND_TONE(1));
+    const folder = await studio.jobFolder(film);
+    const { plan, output } = await renderExport({
+      ffmpeg: free,
+      options: v.parse(ExportOptions, {}),
+      probe: await probeInput(free.tools, folder),
+      folder,
+      signal: AbortSignal.timeout(30_000),
+    });
+    const verify = async () => await verifyOutput(free.tools, plan, folder);
+    const secret = join(studio.root, 'secret.mp4');
+    await rename(output.path, secret);
+    for (const make of [symlink, link]) {
+      await make(secret, output.path);
+      await expect(verify()).rejects.toMatchObject({ code: 'output_rejected' });
+      await rm(output.path);
+    }
+    await rename(secret, output.path);
+    expect(await verify()).toEqual(output);
+  });
+});
+
 describe.skipIf(!ffmpeg)('an encode that grows (skipped where there is no ffmpeg)', () => {
   const ENDLESS = '-f lavfi -i testsrc2=s=640x360:r=25 -c:v libx264 -preset ultrafast';
 
@@ -142,23 +242,5 @@ describe.skipIf(!ffmpeg)('an encode that grows (skipped where there is no ffmpeg
 
   it.skipIf(process.platform !== 'linux')('beyond its memory ends as such', async () => {
     expect((await encode({ memoryBytes: 10_000_000 })).code).toBe('out_of_memory');
-  });
-});
-
-describe.skipIf(!ffmpeg || confinement.offline.length === 0)('a GPU', () => {
-  it('that cannot be reached by a confined tool is worth more than its confinement', async () => {
-    const fake = join(await mkdtemp(join(studio.root, 'fake-')), 'ffmpeg');
-    const here = (await readFile('/proc/self/net/dev', 'utf8')).split('\n').length;
-    const script = `#!/bin/sh
-case "$*" in
-  *-version*) echo 'ffmpeg version 9.9' ;;
-  *h264_nvenc*) [ "$(wc -l </proc/net/dev)" -ge ${here - 1} ] ;;
-esac`;
-    await writeFile(fake, script);
-    await writeFile(join(fake, '../ffprobe'), script);
-    for (const file of [fake, join(fake, '../ffprobe')]) await chmod(file, 0o755);
-    const { tools, encoders } = await inspectFfmpeg({ FFMPEG_PATH: fake });
-    expect(encoders.h264).toContain('h264_nvenc');
-    expect(tools.confinement).toEqual(UNCONFINED);
   });
 });

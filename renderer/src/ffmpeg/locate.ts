@@ -1,7 +1,8 @@
 import { access, chmod, constants } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
-import { confined, findConfinement, UNCONFINED, type Confinement } from './confine.ts';
+import { confined, UNCONFINED, type Confinement } from './confine.ts';
+import { findConfinement } from './find-confinement.ts';
 import { runTool } from './process.ts';
 
 /** Where the two programs are. */
@@ -123,13 +124,18 @@ async function inspect(paths: Tools, from: FfmpegReport['from']): Promise<Ffmpeg
   return { tools, from, version, encoders, missing, canToneMap };
 }
 
-/** How tools can be held down here; not so that the GPU cannot be reached any more. */
+/** How tools can be held down here; not so far that the GPU cannot be reached any more, if there is one. */
 async function usableConfinement(paths: Tools): Promise<Confinement> {
-  const confinement = await findConfinement(paths.ffprobe);
-  const works = async (kind: Confinement) =>
+  const strictest = await findConfinement(paths.ffprobe);
+  const reachesGpu = async (kind: Confinement) =>
     await succeeds({ ...paths, confinement: kind }, [...PICTURE, '-c:v', CANDIDATES.h264[0]]);
-  const [held, free] = await Promise.all([works(confinement), works(UNCONFINED)]);
-  return free && !held ? UNCONFINED : confinement;
+  const [held, free] = await Promise.all([reachesGpu(strictest), reachesGpu(UNCONFINED)]);
+  if (held || !free) return strictest;
+  const anywhere = { ...strictest, inFolder: false };
+  for (const weaker of [anywhere, { ...anywhere, offline: [] }]) {
+    if (await reachesGpu(weaker)) return weaker;
+  }
+  return UNCONFINED;
 }
 
 async function versionOf(path: string): Promise<string> {

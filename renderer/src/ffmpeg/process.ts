@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 
@@ -28,6 +28,34 @@ export class LastLines {
       if (this.lines.length > keep) this.lines.shift();
     });
     this.closed = new Promise((resolve) => void reader.once('close', resolve));
+  }
+}
+
+/** How long what an ended process has said may take to be read, ms. */
+const UNREAD_MS = 1000;
+
+/**
+ * Waits until a process has ended and all that it said was read. What it has left behind may hold its pipes open, and is
+ * not waited for.
+ * @throws when it cannot be started.
+ */
+export async function endOf(
+  child: ChildProcess,
+): Promise<[code: number | null, signal: NodeJS.Signals | null]> {
+  let timer: NodeJS.Timeout | undefined;
+  const letGo = () => {
+    for (const pipe of child.stdio) pipe?.destroy();
+  };
+  child.once('exit', () => {
+    // Twice: after a pause of this whole process its timers come first, and what was said is read yet.
+    timer = setTimeout(() => (timer = setTimeout(letGo, UNREAD_MS)), UNREAD_MS);
+  });
+  try {
+    return await new Promise((resolve, reject) => {
+      child.once('error', reject).once('close', (code, signal) => resolve([code, signal]));
+    });
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -83,11 +111,7 @@ export async function runTool(
   }, timeoutMs);
   signal?.addEventListener('abort', stop);
   try {
-    const [code, killedBy] = await new Promise<[number | null, NodeJS.Signals | null]>(
-      (resolve, reject) => {
-        child.once('error', reject).once('close', (code, signal) => resolve([code, signal]));
-      },
-    );
+    const [code, killedBy] = await endOf(child);
     signal?.throwIfAborted();
     return { code, signal: killedBy, stderr: stderr.lines, timedOut, flooded: said > maxOutput };
   } finally {

@@ -9,7 +9,7 @@ import { classifyEnd } from './classify.ts';
 import { confined } from './confine.ts';
 import type { ConfinedTools } from './locate.ts';
 import { memoryLimit, watchMemory } from './memory.ts';
-import { LastLines, toolEnv } from './process.ts';
+import { endOf, LastLines, toolEnv } from './process.ts';
 import { ProgressLines, type EncodeProgress } from './progress-lines.ts';
 
 export interface SuperviseOptions {
@@ -44,9 +44,7 @@ export async function superviseEncode(options: SuperviseOptions): Promise<void> 
   signal.throwIfAborted();
   const child = await start(options);
   const releaseLifeline = tieToOurLife(child);
-  const ended = new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
-    child.once('error', reject).once('close', (code, signal) => resolve([code, signal]));
-  });
+  const ended = endOf(child);
   let verdict: Error | undefined;
   const stop = (reason: Error) => {
     verdict ??= reason;
