@@ -1,5 +1,6 @@
 // A page that is closed in the middle of a large upload, and what becomes of that.
 import { truncate } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PART_BYTES } from '@export-jobs/protocol';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -10,6 +11,8 @@ import { until } from './support/processes.ts';
 import { freshStack, temporaryFolder } from './support/stack.ts';
 
 const COUNT = 9;
+/** Parts that are there before the page is closed: far more than what is left to be sent. */
+const SENT = 7;
 const PARTS = '**/api/parts/*';
 
 let stack: Stack;
@@ -44,7 +47,26 @@ const noted = (page: Page): Promise<number> =>
       .reduce((sum, sent) => sum + sent, 0),
   );
 
-it('the same film, chosen again after a reload, goes on where it was', async () => {
+/** Keeps what the page says of the upload, each time that it changes. */
+function noteReadings(): void {
+  const note = () => {
+    const { dataset } = document.body;
+    const text = document.querySelector('.reading .aside')?.textContent ?? '';
+    dataset['readings'] = `${dataset['readings'] ?? ''}${text}\n`;
+  };
+  const said = { subtree: true, childList: true, characterData: true };
+  new MutationObserver(note).observe(document.body, said);
+}
+
+const UNITS: Readonly<Record<string, number>> = { byte: 1, kB: 1e3, MB: 1e6, GB: 1e9 };
+
+/** The speed that is told, bytes a second, if there is one. */
+function speedIn(reading: string): number[] {
+  const [, number, unit = ''] = /([\d.,]+)\s(\w+?)s?\/s/.exec(reading) ?? [];
+  return number === undefined ? [] : [Number(number.replace(',', '')) * (UNITS[unit] ?? NaN)];
+}
+
+it('the same film, chosen again after a reload, goes on where it was, and tells its own speed', async () => {
   const context = await browser.newContext();
   context.setDefaultTimeout(90_000);
   const page = await openTab(context, stack.url);
@@ -53,13 +75,20 @@ it('the same film, chosen again after a reload, goes on where it was', async () 
   await page.route(PARTS, async (route) => {
     // The rest never leaves the page, as on a network that has become slow.
     passed += 1;
-    if (passed <= 4) await route.continue();
+    if (passed <= SENT) await route.continue();
   });
   await startExport(page);
-  await until('four parts are noted', async () => (await noted(page)) === 4);
+  await until('most parts are noted', async () => (await noted(page)) === SENT);
 
   await page.reload();
   await page.unroute(PARTS);
+  // One after the other, each longer than it takes until a speed is told.
+  let later = 0;
+  await page.route(PARTS, async (route) => {
+    await sleep((later += 1500));
+    await route.continue();
+  });
+  await page.evaluate(noteReadings);
   const sent: string[] = [];
   page.on('request', (request) => {
     const { pathname } = new URL(request.url());
@@ -67,7 +96,13 @@ it('the same film, chosen again after a reload, goes on where it was', async () 
   });
   await startExport(page);
   await page.getByTestId('download').waitFor();
-  expect(sent.toSorted()).toEqual([5, 6, 7, 8, 9].map((number) => `/api/parts/${number}`));
+  expect(sent.toSorted()).toEqual(['/api/parts/8', '/api/parts/9']);
   expect(await noted(page)).toBe(0);
+  const speeds = (await page.evaluate(() => document.body.dataset['readings'] ?? ''))
+    .split('\n')
+    .flatMap(speedIn);
+  expect(speeds.length).toBeGreaterThan(0);
+  // No more than all that was sent now, in the least time after which a speed is told.
+  expect(Math.max(...speeds)).toBeLessThan(((COUNT - SENT) * PART_BYTES) / 0.7);
   await context.close();
 }, 240_000);

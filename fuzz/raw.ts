@@ -213,8 +213,7 @@ const cutFile: Generator = (scene, routes): Input => {
   const headers = { 'content-length': `${ANNOUNCED}`, 'x-export-manifest': manifest };
   const bytes = bare(draftOf(call, scene), headers, 'x'.repeat(random.integer(0, ANNOUNCED - 1)));
   const stays = random.chance(0.5);
-  // To the Worker a body that ends half-way looks like a store that cannot be reached.
-  const expect = stays ? refusal(['storage_unavailable']) : ({ by: 'nothing' } as const);
+  const expect = stays ? refusal(['upload_cut_off']) : ({ by: 'nothing' } as const);
   const what = `${call.method} ${call.pattern}: file cut, ${stays ? 'half closed' : 'and left'}`;
   return {
     kind: 'broken HTTP',

@@ -44,8 +44,6 @@ const POLICY = Object.fromEntries(
 
 /** What the Worker itself logs as an error, as opposed to the runtime. */
 const OWN_ERROR = '"level":"error"';
-/** What it says of a file that ended half-way, which looks to it like a store that cannot be reached. */
-const OF_A_CUT_FILE = '"msg":"r2","error":"Error: Network connection lost."';
 
 interface Parts {
   readonly mode: Mode;
@@ -90,6 +88,11 @@ export class System {
 
   get port(): number {
     return this.#parts.port;
+  }
+
+  /** Takes what the Worker hands over. */
+  get standIn(): StandIn {
+    return this.#parts.standIn;
   }
 
   get forge(): Forge {
@@ -169,7 +172,7 @@ async function startWorkerd(
       unsafeDirectSockets: [{ host: '127.0.0.1', port }],
       log: new Log(LogLevel.NONE),
       handleStructuredLogs: ({ message }) => {
-        if (message.includes(OWN_ERROR) && !message.includes(OF_A_CUT_FILE)) onError(message);
+        if (message.includes(OWN_ERROR)) onError(message);
       },
       // It would be fetched.
       cf: false,

@@ -23,6 +23,7 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   await env.DB.exec('DELETE FROM export_jobs');
+  await env.DB.exec('DELETE FROM export_upload_bytes');
   await env.NAIVE_DB.exec('DELETE FROM export_jobs');
   await env.NAIVE_DB.exec('DROP INDEX IF EXISTS by_status');
 });

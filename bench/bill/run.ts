@@ -66,6 +66,8 @@ function withoutUpload({ counts, causes }: Bill): Counts {
     ...counts,
     workerRequests: counts.workerRequests - requests,
     workerCpuMs: counts.workerCpuMs - requests * ASSUMED_MS.workerCpu,
+    d1RowsWritten: counts.d1RowsWritten - of('d1RowsWritten', /export_upload_bytes/),
+    d1RowsRead: counts.d1RowsRead - of('d1RowsRead', /INSERT export_upload_bytes/),
     r2ClassA: counts.r2ClassA - of('r2ClassA', / put (in|uploads)\//),
   };
 }

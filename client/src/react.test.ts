@@ -10,7 +10,7 @@ import { JobLog } from '../test/job-log.ts';
 import { cancelled, complete, running, waiting } from '../test/jobs.ts';
 import { json, problem, viewerServer, type Handlers } from '../test/viewer-server.ts';
 import { createClient, type ExportClient } from './client.ts';
-import { nextCreateState } from './create-state.ts';
+import { nextCreateState, type CreateState } from './create-state.ts';
 import { listReducer, NO_LIST, onPages } from './list-state.ts';
 import { nextEta } from './eta.ts';
 import {
@@ -96,10 +96,25 @@ describe('creating', () => {
     let state = nextCreateState({ phase: 'idle' }, { type: 'start', size: 10 });
     state = nextCreateState(state, { type: 'sent', sent: 6 });
     state = nextCreateState(state, { type: 'sent', sent: 2 });
-    expect(state).toEqual({ phase: 'uploading', sent: 6, size: 10 });
+    expect(state).toEqual({ phase: 'uploading', sent: 6, size: 10, resumed: 0 });
     state = nextCreateState(state, { type: 'uploaded', upload_id: 'upl_1' });
     state = nextCreateState(state, { type: 'failed', error: new Error('no') });
     expect(state).toMatchObject({ phase: 'failed', upload_id: 'upl_1' });
+  });
+
+  it('tells what an earlier page had sent from what this one sends', () => {
+    const events = [
+      { type: 'start', size: 10 },
+      { type: 'sent', sent: 4 },
+      { type: 'resumed', sent: 4 },
+      { type: 'sent', sent: 7 },
+    ] as const;
+    expect(events.reduce<CreateState>(nextCreateState, { phase: 'idle' })).toEqual({
+      phase: 'uploading',
+      sent: 7,
+      size: 10,
+      resumed: 4,
+    });
   });
 });
 

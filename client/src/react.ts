@@ -75,6 +75,7 @@ export function useCreateExport(): CreateExport {
         const reply = await client.createExport(input, options, {
           signal: own.signal,
           onUploadProgress: (sent) => dispatch({ type: 'sent', sent }),
+          onResume: (sent) => dispatch({ type: 'resumed', sent }),
           onUploaded: ({ upload_id }) => dispatch({ type: 'uploaded', upload_id }),
         });
         share(client, reply.job);

@@ -33,7 +33,7 @@ export class HandRenderer {
   }
 
   /** Takes the job that waits for longest, as soon as there is one, and claims its attempt. */
-  static async takes({ standIn }: Stack): Promise<HandRenderer> {
+  static async takes({ standIn }: Pick<Stack, 'standIn'>): Promise<HandRenderer> {
     const api = new Api(readWorkerEnv(standIn.workerEnv('by-hand')));
     const { text } = await api.take(1, false, AbortSignal.timeout(30_000));
     const { id, input } = v.parse(Taken, text);
@@ -42,6 +42,11 @@ export class HandRenderer {
       input,
       await post(`${input.callback_url}/claim`, body, ClaimReply, input.token),
     );
+  }
+
+  /** Where it stores its file. */
+  get output(): ClaimReply['output'] {
+    return this.#claim.output;
   }
 
   /** Opens its socket; from then on it reports there. */

@@ -15,13 +15,19 @@ export const RENDERER_SUBPROTOCOL = 'render.v1';
 export const BEARER_SUBPROTOCOL = 'bearer.';
 
 /**
- * A file of more bytes than this goes up by parts of this size; only the last one is smaller. R2 takes parts
- * from 5 MiB on, 10,000 of a file, and Cloudflare a request of 100 MB at most.
+ * A file of more bytes than this goes up by parts, all of one size but the last; of this one, unless that would be
+ * more parts than R2 takes.
  */
 export const PART_BYTES = 16 * 1024 ** 2;
+/** R2 takes no more parts of a file. */
+export const MAX_PARTS = 10_000;
+/** Cloudflare takes 100 MB in a request, so no part is larger. */
+const MAX_PART_BYTES = 95 * 1024 ** 2;
 
-/** Largest file that is taken, bytes. */
+/** Largest file that is taken unless a plan says otherwise, and the largest that R2 takes in one piece; bytes. */
 export const MAX_UPLOAD_BYTES = 5 * 1024 ** 3 - 5 * 1024 ** 2;
+/** Largest file that a plan can allow, bytes. */
+export const MAX_FILE_BYTES = MAX_PARTS * MAX_PART_BYTES;
 
 /** Largest message that a viewer may send, characters. */
 export const MAX_VIEWER_FRAME = 1024;

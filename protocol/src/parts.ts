@@ -1,8 +1,9 @@
 import * as v from 'valibot';
+import { MAX_PARTS } from './constants.ts';
 
 // A large file goes up by parts, be it an owner's upload or a renderer's output.
 
-const PartNumber = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000));
+const PartNumber = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_PARTS));
 
 /** Which parts are to be sent next; they count from 1. */
 export const PartNumbers = v.pipe(v.array(PartNumber), v.minLength(1), v.maxLength(100));
@@ -30,7 +31,7 @@ export const PartList = v.pipe(
     }),
   ),
   v.minLength(1),
-  v.maxLength(10_000),
+  v.maxLength(MAX_PARTS),
   v.check(
     (parts) => new Set(parts.map(({ number }) => number)).size === parts.length,
     'has the same part twice',

@@ -23,6 +23,11 @@ export const PROBLEMS = {
   file_not_found: { status: 404, title: 'There is no such file.' },
   upload_not_found: { status: 404, title: 'This upload was given up.' },
   method_not_allowed: { status: 405, title: 'This address does not take this method.' },
+  upload_cut_off: {
+    status: 408,
+    title: 'The body ended before all of its bytes had come.',
+    retryable: true,
+  },
   cancel_conflict: { status: 409, title: 'The job has already ended in another way.' },
   delete_conflict: { status: 409, title: 'Only a job that has ended can be deleted.' },
   retry_conflict: {
@@ -69,6 +74,11 @@ export const PROBLEMS = {
   daily_limit: {
     status: 429,
     title: 'As many jobs were made in a day as this plan allows.',
+    retryable: true,
+  },
+  upload_limit: {
+    status: 429,
+    title: 'As many bytes were uploaded in a day as this plan allows.',
     retryable: true,
   },
   internal_error: { status: 500, title: 'Something went wrong here.', retryable: true },

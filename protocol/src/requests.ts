@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { MAX_UPLOAD_BYTES } from './constants.ts';
+import { MAX_FILE_BYTES } from './constants.ts';
 import { ExportJob, JOB_STATUSES, Tag } from './job.ts';
 import { JobMessage } from './messages.ts';
 import { ExportOptions } from './options.ts';
@@ -13,7 +13,7 @@ const Filename = v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(255));
 /** `POST /api/uploads`. `size` in bytes. Without `content_type` the name's ending tells the type. */
 export const UploadRequest = v.strictObject({
   filename: Filename,
-  size: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_UPLOAD_BYTES)),
+  size: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_FILE_BYTES)),
   content_type: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(255))),
 });
 export type UploadRequest = v.InferOutput<typeof UploadRequest>;

@@ -11,6 +11,7 @@
  * - 4: `overall_progress` and `eta_p90_ms` of a job; `megapixels` of a renderer's report.
  * - 5: rights of viewers' tokens and of keys, `4401`, and the limits of a plan; files by parts; inputs on other
  *   servers, of which a claim tells by `source.kind`, and what may be wrong with them.
- * - 6: an owner may delete a job; `deleted` in the feed.
+ * - 6: an owner may delete a job; `deleted` in the feed; `upload_cut_off` and `upload_limit`; where a plan allows
+ *   them, files of more than 5 GiB, in larger parts.
  */
 export const PROTOCOL_VERSION = 6;

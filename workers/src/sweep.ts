@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { forgetUploads } from './access/upload-quota.ts';
 import { JobRequest } from './job/job.ts';
 import { lookAgainAt, liveJobs, owingJobs } from './lib/overdue.ts';
 import type { LiveRow } from './lib/overdue.ts';
@@ -27,6 +28,7 @@ export async function sweep(env: Env, now: number): Promise<void> {
       ),
     ),
     reported(null, abortStale(env, now)),
+    reported(null, forgetUploads(env.DB, now)),
   ]);
 }
 

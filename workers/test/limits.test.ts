@@ -1,7 +1,9 @@
+import { createScheduledController } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { ListReply } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { describe, expect, it, vi } from 'vitest';
+import worker from '../src/index.ts';
 import type { Env } from '../src/lib/env.ts';
 import {
   FakeRenderer,
@@ -16,6 +18,7 @@ import { API_KEY, ask, jobOf, newKey, production, uploadOf } from './production.
 
 playProvider();
 
+const HOUR_MS = 60 * 60_000;
 const fakeTime = () => vi.useFakeTimers({ toFake: ['Date'] });
 
 describe('limits of a plan', () => {
@@ -90,6 +93,118 @@ describe('limits of a plan', () => {
     const reply = await ask('/api/jobs?status=pending', {}, secret, limited);
     return v.parse(ListReply, await reply.json()).data.map(({ id }) => id);
   }
+});
+
+describe('bytes in a day', () => {
+  const LIMIT = 100;
+  const limited: Env = {
+    ...production,
+    PLANS: JSON.stringify({
+      small: { max_upload_bytes_per_day: LIMIT },
+      endless: { max_upload_bytes_per_day: null },
+    }),
+  };
+  const announce = async (secret: string, size: number) =>
+    ask(
+      '/api/uploads',
+      {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ filename: 'a.mp4', size }),
+      },
+      secret,
+      limited,
+    );
+  const statuses = async (secret: string, sizes: number[]) => {
+    const replies = await Promise.all(sizes.map((size) => announce(secret, size)));
+    return replies.map(({ status }) => status).toSorted((a, b) => a - b);
+  };
+  const secretOf = async (tenant: string, plan = 'small') =>
+    (await newKey({ tenant, plan })).secret;
+
+  it('are kept exactly, also by uploads at the same time, for each owner alone', async () => {
+    const [secret, other] = await Promise.all([secretOf('filler'), secretOf('other-filler')]);
+    expect(await statuses(secret, [30, 30, 30, 30, 30])).toEqual([201, 201, 201, 429, 429]);
+    expect(await statuses(secret, [11])).toEqual([429]);
+    expect(await statuses(secret, [10])).toEqual([201]);
+    expect(await statuses(secret, [1])).toEqual([429]);
+    expect(await statuses(other, [LIMIT])).toEqual([201]);
+  });
+
+  it('are counted over all keys of an owner, and not where a plan has no such limit', async () => {
+    await statuses(await secretOf('two-keys'), [LIMIT]);
+    expect(await statuses(await secretOf('two-keys'), [1])).toEqual([429]);
+    const endless = await secretOf('two-keys', 'endless');
+    expect(await statuses(endless, [LIMIT, 1_000_000_000])).toEqual([201, 201]);
+  });
+
+  it('say when so many fit again, and that is so', async () => {
+    fakeTime();
+    vi.setSystemTime(Date.parse('2031-01-01T10:40:00Z'));
+    const secret = await secretOf('patient');
+    expect(await statuses(secret, [60])).toEqual([201]);
+    later(3 * HOUR_MS);
+    expect(await statuses(secret, [40])).toEqual([201]);
+    const refused = await announce(secret, 70);
+    expect(await problemOf(refused.clone())).toMatchObject({
+      code: 'upload_limit',
+      status: 429,
+      retryable: true,
+      detail: 'At most 100 bytes.',
+    });
+    // Both hours must have left the last 24 whole ones: the later of them began at one o'clock.
+    const wait = Date.parse('2031-01-02T14:00:00Z') - Date.parse('2031-01-01T13:40:00Z');
+    expect(refused.headers.get('retry-after')).toBe(`${wait / 1000}`);
+    const sooner = (await announce(secret, 50)).headers.get('retry-after');
+    expect(sooner).toBe(`${wait / 1000 - 3 * 60 * 60}`);
+    later(Number(sooner) * 1000 - 1);
+    expect(await statuses(secret, [50])).toEqual([429]);
+    later(1);
+    expect(await statuses(secret, [50])).toEqual([201]);
+  });
+
+  it('can never be enough for a file that is larger than all of them', async () => {
+    const refused = await announce(await secretOf('large'), LIMIT + 1);
+    expect(await problemOf(refused)).toMatchObject({
+      code: 'upload_too_large',
+      detail: 'At most 100 bytes.',
+    });
+  });
+
+  it('are not counted while D1 is away', async () => {
+    const DB = new Proxy(env.DB, {
+      get: () => () => {
+        throw new Error('D1 is away');
+      },
+    });
+    const announced = await ask(
+      '/api/uploads',
+      {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ filename: 'a.mp4', size: 5 }),
+      },
+      API_KEY,
+      { ...limited, DB },
+    );
+    expect(announced.status).toBe(201);
+  });
+
+  it('are forgotten by the sweep when they no longer count', async () => {
+    await env.DB.exec('DELETE FROM export_upload_bytes');
+    fakeTime();
+    const secret = await secretOf('forgotten');
+    await statuses(secret, [10]);
+    const rows = async () =>
+      (await env.DB.prepare('SELECT bytes FROM export_upload_bytes').all()).results.length;
+    const sweep = () => worker.scheduled(createScheduledController(), env);
+    later(24 * HOUR_MS);
+    await sweep();
+    expect(await rows()).toBe(1);
+    later(HOUR_MS);
+    await sweep();
+    expect(await rows()).toBe(0);
+  });
 });
 
 describe('development', () => {

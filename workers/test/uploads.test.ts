@@ -1,6 +1,12 @@
 import { createExecutionContext, createScheduledController } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { CreateReply, PART_BYTES, UploadReply } from '@export-jobs/protocol';
+import {
+  CreateReply,
+  MAX_FILE_BYTES,
+  MAX_UPLOAD_BYTES,
+  PART_BYTES,
+  UploadReply,
+} from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import worker from '../src/index.ts';
@@ -26,6 +32,12 @@ const PARTS = cut(FILM);
 const [FIRST, LAST] = PARTS;
 if (!FIRST || !LAST) throw new Error('two parts are needed');
 const CHECKSUM = checksumOf(PARTS);
+
+const GIB = 1024 ** 3;
+
+/** What a token says, unproven. */
+const payloadIn = (token: string): unknown =>
+  JSON.parse(atob((token.split('.')[2] ?? '').replaceAll('-', '+').replaceAll('_', '/')));
 
 const keyOf = (uploadId: string) => `in/default/${uploadId}`;
 
@@ -162,7 +174,8 @@ describe('a part', () => {
     await writer.abort(new Error('the connection is gone'));
     const refused = await answer;
     expect(await problemOf(refused)).toMatchObject({
-      code: 'storage_unavailable',
+      code: 'upload_cut_off',
+      status: 408,
       retryable: true,
     });
     expect((await send(url, LAST)).status).toBe(200);
@@ -186,6 +199,31 @@ describe('a part', () => {
     for (const numbers of [[3], [0], [1.5], [], [1, 2, 3]]) {
       expect(await problemOf(await mint(upload, numbers))).toMatchObject({ code: 'invalid_body' });
     }
+  });
+});
+
+describe('R2 that is away', () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  const away = async (bytes: unknown, pieces: number): Promise<never> => {
+    if (!(bytes instanceof ReadableStream)) throw new Error('is to get a stream');
+    const reader = bytes.getReader();
+    for (let n = 0; n < pieces; n += 1) await reader.read();
+    await reader.cancel();
+    throw new Error('R2 is away (10001)');
+  };
+
+  it.for([0, 2])('after %s pieces of a file is not the fault of who sends it', async (pieces) => {
+    const body = new Uint8Array(300_000);
+    const announced = await post('/api/uploads', { filename: 'a.mp4', size: body.length });
+    const { url } = v.parse(UploadReply, await announced.json());
+    const put = () =>
+      call(url, { method: 'PUT', body, headers: { 'content-length': `${body.length}` } });
+    const broken = vi.spyOn(env.VIDEOS, 'put').mockImplementation((_, b) => away(b, pieces));
+    const refused = await put();
+    expect(await problemOf(refused)).toMatchObject({ code: 'storage_unavailable', status: 503 });
+    broken.mockRestore();
+    expect((await put()).status).toBe(200);
   });
 });
 
@@ -297,7 +335,7 @@ describe('a file that is not finished', () => {
   });
 
   it('is begun though D1 is away: R2 itself gives it up in the end', async () => {
-    vi.spyOn(env.DB, 'prepare').mockImplementationOnce(() => {
+    vi.spyOn(env.DB, 'prepare').mockImplementation(() => {
       throw new Error('D1 is away');
     });
     expect((await announce(FILM.length)).parts.count).toBe(2);
@@ -305,10 +343,9 @@ describe('a file that is not finished', () => {
 });
 
 describe('the plan of an owner', () => {
-  const PLANS = JSON.stringify({
-    default: { max_upload_bytes: 1000, upload_types: ['video/mp4', 'image/*'] },
-  });
-  const ask = async (body: object) => {
+  const LIMITS = { max_upload_bytes: 1000, upload_types: ['video/mp4', 'image/*'] };
+  const ask = async (body: object, limits: object = LIMITS) => {
+    const PLANS = JSON.stringify({ default: limits });
     const request = new Request(`${ORIGIN}/api/uploads`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -316,6 +353,49 @@ describe('the plan of an owner', () => {
     });
     return app.fetch(request, { ...env, PLANS }, createExecutionContext());
   };
+
+  it('may allow files so large that their parts must be larger, but no request', async () => {
+    const allowed = { max_upload_bytes: MAX_FILE_BYTES, max_upload_bytes_per_day: null };
+    for (const size of [MAX_UPLOAD_BYTES + 1, 10_000 * PART_BYTES, 600 * GIB + 1, MAX_FILE_BYTES]) {
+      const announced = await ask({ filename: 'a.mov', size }, allowed);
+      const { parts, ...reply } = v.parse(UploadReply, await announced.json());
+      if (!parts) throw new Error('no parts');
+      expect(parts.size).toBeGreaterThanOrEqual(PART_BYTES);
+      expect(parts.size).toBeLessThan(100_000_000);
+      expect(parts.count).toBeLessThanOrEqual(10_000);
+      expect(parts.count).toBe(Math.ceil(size / parts.size));
+      const [last = ''] = await urlsOf(await mint({ ...reply, parts }, [parts.count]));
+      const token = new URL(last, ORIGIN).searchParams.get('token') ?? '';
+      const bytes = v.parse(v.object({ s: v.number() }), payloadIn(token)).s;
+      expect((parts.count - 1) * parts.size + bytes).toBe(size);
+    }
+    const beyond = await ask({ filename: 'a.mov', size: MAX_FILE_BYTES + 1 }, allowed);
+    expect(await problemOf(beyond)).toMatchObject({ code: 'invalid_body' });
+  });
+
+  it('lets no file go in one piece that R2 takes by parts alone', async () => {
+    const size = MAX_UPLOAD_BYTES + 1;
+    const announced = await ask({ filename: 'a.mov', size }, { max_upload_bytes: size });
+    const { url } = v.parse(UploadReply, await announced.json());
+    const headers = { 'content-length': `${size}` };
+    const put = await call(url, { method: 'PUT', body: 'the first bytes', headers });
+    expect(await problemOf(put)).toMatchObject({ code: 'body_too_large', status: 413 });
+  });
+
+  it('counts a large file once, however often its parts are sent', async () => {
+    const limits = { max_upload_bytes_per_day: FILM.length + 10 };
+    await env.DB.exec('DELETE FROM export_upload_bytes');
+    const announced = await ask({ filename: 'a.mov', size: FILM.length }, limits);
+    const { parts, ...reply } = v.parse(UploadReply, await announced.json());
+    if (!parts) throw new Error('no parts');
+    const upload = { ...reply, parts };
+    await sendAll(upload, PARTS);
+    expect((await complete(upload, await sendAll(upload, PARTS), CHECKSUM)).status).toBe(200);
+    expect((await ask({ filename: 'a.mov', size: 10 }, limits)).status).toBe(201);
+    expect(await problemOf(await ask({ filename: 'a.mov', size: 1 }, limits))).toMatchObject({
+      code: 'upload_limit',
+    });
+  });
 
   it('limits the size and the types of files, and says so', async () => {
     expect(await problemOf(await ask({ filename: 'a.mp4', size: 1001 }))).toMatchObject({

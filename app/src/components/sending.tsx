@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'react';
 import { bytes, leftIn, percent } from '../lib/format.ts';
+import { rateOf, withSample, type Sample } from '../lib/rate.ts';
 import type { Source } from '../lib/source.ts';
 import { stripOf } from '../lib/strip.ts';
 import { useTab } from '../lib/tab.ts';
@@ -10,11 +11,11 @@ import { Glow } from './glow.tsx';
 /** The file on its way to the server. */
 export function Sending({ bench, source }: { bench: Bench; source: Source }) {
   const { state } = bench.create;
-  const sent = state.phase === 'uploading' ? state.sent : (source.size ?? 0);
-  const size = state.phase === 'uploading' ? state.size : (source.size ?? 0);
   const done = state.phase !== 'uploading';
+  const whole = source.size ?? 0;
+  const { sent, size, resumed } = done ? { sent: whole, size: whole, resumed: 0 } : state;
   const value = size === 0 ? 0 : (sent / size) * 100;
-  const speed = useSpeed(sent);
+  const speed = useSpeed(sent, resumed);
   const left = speed > 0 && !done ? leftIn(((size - sent) / speed) * 1000) : null;
   const strip = stripOf(source.strip);
   useTab(done ? null : value, `sending ${source.filename}`);
@@ -45,14 +46,14 @@ export function Sending({ bench, source }: { bench: Bench; source: Source }) {
 }
 
 /** Bytes a second over the last few seconds; 0 until it is worth telling. */
-function useSpeed(sent: number): number {
-  const samples = useRef<[time: number, sent: number][]>([]);
+function useSpeed(sent: number, resumed: number): number {
+  const samples = useRef<Sample[]>([]);
   const [speed, setSpeed] = useState(0);
   useEffect(() => {
-    const now = performance.now();
-    samples.current = [...samples.current.filter(([time]) => now - time < 4000), [now, sent]];
-    const [first] = samples.current;
-    if (first && now - first[0] > 700) setSpeed(((sent - first[1]) / (now - first[0])) * 1000);
-  }, [sent]);
+    const latest = { time: performance.now(), sent };
+    samples.current = withSample(samples.current, latest, resumed);
+    const rate = rateOf(samples.current);
+    if (rate !== null) setSpeed(rate);
+  }, [sent, resumed]);
   return speed;
 }

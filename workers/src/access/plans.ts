@@ -1,4 +1,4 @@
-import { MAX_UPLOAD_BYTES } from '@export-jobs/protocol';
+import { MAX_FILE_BYTES, MAX_UPLOAD_BYTES } from '@export-jobs/protocol';
 import * as v from 'valibot';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -8,7 +8,9 @@ const MediaRange = v.pipe(v.string(), v.regex(/^[a-z]+\/([\w.+-]+|\*)$/));
 /** What an owner may use. Every limit is told in the refusal of what goes beyond it. */
 export const Limits = v.object({
   /** Bytes of one file. */
-  max_upload_bytes: v.optional(v.pipe(Count, v.maxValue(MAX_UPLOAD_BYTES)), MAX_UPLOAD_BYTES),
+  max_upload_bytes: v.optional(v.pipe(Count, v.maxValue(MAX_FILE_BYTES)), MAX_UPLOAD_BYTES),
+  /** Bytes of all files that are announced in any 24 hours; null for as many as one likes. */
+  max_upload_bytes_per_day: v.optional(v.nullable(Count), 1_000_000_000_000),
   /** Types of files that are taken, such as `video/*`. */
   upload_types: v.optional(v.array(MediaRange), [
     'video/*',

@@ -1,8 +1,10 @@
-import { PART_BYTES } from '@export-jobs/protocol';
+import { createHash } from 'node:crypto';
+import { MAX_PARTS, PART_BYTES } from '@export-jobs/protocol';
 import type { PartList, PartsReply } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { reachable } from './d1.ts';
 import type { Env, Settings } from './env.ts';
+import { storeBody } from './incoming.ts';
 import { logError } from './log.ts';
 import { reach } from './r2.ts';
 import { Refusal } from './respond.ts';
@@ -24,9 +26,14 @@ export const MULTIPART_TTL_MS = 24 * 60 * 60_000;
 /** How long a part may wait for its first byte, ms. */
 const PART_TTL_MS = 10 * 60_000;
 
+const MIB = 1024 ** 2;
+
 /** How a file of so many bytes is cut, or null when it goes in one piece. */
 export function cutOf(size: number): { size: number; count: number } | null {
-  return size > PART_BYTES ? { size: PART_BYTES, count: Math.ceil(size / PART_BYTES) } : null;
+  if (size <= PART_BYTES) return null;
+  const least = Math.ceil(size / MAX_PARTS / MIB) * MIB;
+  const part = Math.max(PART_BYTES, least);
+  return { size: part, count: Math.ceil(size / part) };
 }
 
 /**
@@ -102,33 +109,22 @@ async function partUrl(
 /**
  * Stores a part that comes through the Worker.
  * @param md5 what it must have, in base 64; null when that is not said.
- * @throws Refusal `upload_not_found`, `checksum_mismatch` or `storage_unavailable`.
+ * @throws Refusal `upload_not_found`, `upload_cut_off`, `checksum_mismatch` or `storage_unavailable`.
  */
 export async function storePart(
   bucket: R2Bucket,
-  { id, key, number }: Omit<Multipart, 'size'> & { number: number },
+  { id, key, number, size }: Multipart & { number: number },
   body: ReadableStream,
   md5: string | null,
 ): Promise<string> {
-  const [kept, hashed] = body.tee();
-  const digesting = new crypto.DigestStream('MD5');
   const upload = bucket.resumeMultipartUpload(key, id);
-  // Any of these may be the first to see that the bytes have ended too early, and all of them see it.
-  const [part, digest] = await reach(
-    Promise.all([
-      refusing(upload.uploadPart(number, kept)),
-      digesting.digest,
-      hashed.pipeTo(digesting),
-    ]),
-  );
+  const hash = createHash('md5');
+  const store = (bytes: ReadableStream) => refusing(upload.uploadPart(number, bytes));
+  const part = await reach(storeBody(body, size, store, (piece) => hash.update(piece)));
   // Nobody is told the tag of a part that came damaged, so no file can be made of it.
-  if (md5 !== null && md5 !== base64(digest)) {
-    throw new Refusal('checksum_mismatch');
-  }
+  if (md5 !== null && md5 !== hash.digest('base64')) throw new Refusal('checksum_mismatch');
   return part.etag;
 }
-
-const base64 = (bytes: ArrayBuffer): string => btoa(String.fromCharCode(...new Uint8Array(bytes)));
 
 /**
  * Puts a file together and looks whether it is the one that was announced. A repeat finds it there.

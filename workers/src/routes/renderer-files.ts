@@ -1,3 +1,4 @@
+import { storeBody } from '../lib/incoming.ts';
 import { objectOf } from '../lib/object.ts';
 import { parseManifest, storedWith } from '../lib/outputs.ts';
 import { reach, serveObject } from '../lib/r2.ts';
@@ -30,13 +31,15 @@ export async function writeOutput(c: Ctx, id: string, attempt: Attempt): Promise
   if (!files.ok) throw new Refusal(files.code, files.extra);
   const { output } = files.body;
   const { key } = output;
-  const object = await reach(
-    put(c.env.VIDEOS, key, c.req.raw.body, {
-      ...storedWith(output, manifest, null),
-      onlyIf: { etagDoesNotMatch: '*' },
-      sha256: manifest.sha256,
-    }),
-  );
+  const { body } = c.req.raw;
+  if (!body) throw new Refusal('upload_mismatch');
+  const options = {
+    ...storedWith(output, manifest, null),
+    onlyIf: { etagDoesNotMatch: '*' },
+    sha256: manifest.sha256,
+  };
+  const store = (bytes: ReadableStream) => put(c.env.VIDEOS, key, bytes, options);
+  const object = await reach(storeBody(body, manifest.size, store));
   if (!object) throw new Refusal('output_exists');
   return json({ key, size: object.size, etag: object.etag });
 }
@@ -51,11 +54,11 @@ export function epochOf(c: Ctx): number {
 async function put(
   bucket: R2Bucket,
   key: string,
-  body: ReadableStream | null,
+  body: ReadableStream,
   options: R2PutOptions & { onlyIf: R2Conditional },
 ): Promise<R2Object | null> {
   try {
-    return await bucket.put(key, body ?? '', options);
+    return await bucket.put(key, body, options);
   } catch (error) {
     // R2's code for a checksum that does not fit the bytes.
     if (/\(10037\)|checksum|hash/i.test(String(error))) throw new Refusal('upload_mismatch');

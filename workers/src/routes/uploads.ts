@@ -1,9 +1,17 @@
-import { CompleteUploadRequest, PartsRequest, UploadRequest } from '@export-jobs/protocol';
+import {
+  CompleteUploadRequest,
+  MAX_UPLOAD_BYTES,
+  PartsRequest,
+  UploadRequest,
+} from '@export-jobs/protocol';
 import type { Owner } from '../access/callers.ts';
 import { limitsOf } from '../access/plans.ts';
+import type { Limits } from '../access/plans.ts';
+import { countUpload } from '../access/upload-quota.ts';
 import { MAX_LIST, readBody } from '../lib/body.ts';
 import { settingsOf } from '../lib/env.ts';
 import { randomId } from '../lib/ids.ts';
+import { storeBody } from '../lib/incoming.ts';
 import { isAmong, mediaTypeOf } from '../lib/media-type.ts';
 import {
   MULTIPART_TTL_MS,
@@ -29,13 +37,9 @@ export async function createUpload(c: Ctx, { tenant, plan }: Owner): Promise<Res
   const settings = settingsOf(c.env);
   const { filename, size, content_type } = await readBody(c.req.raw, UploadRequest);
   const limits = limitsOf(settings.PLANS, plan);
-  if (size > limits.max_upload_bytes) {
-    throw new Refusal('upload_too_large', { detail: `At most ${limits.max_upload_bytes} bytes.` });
-  }
-  if (!isAmong(mediaTypeOf(filename, content_type), limits.upload_types)) {
-    const detail = `Only ${limits.upload_types.join(', ')}.`;
-    throw new Refusal('upload_type_not_allowed', { detail });
-  }
+  checkFile(limits, size, mediaTypeOf(filename, content_type));
+  const limit = limits.max_upload_bytes_per_day;
+  await countUpload(c.env.DB, { tenant, size, limit }, Date.now());
   const cut = cutOf(size);
   const upload_id = `upl_${randomId()}`;
   const name = safeName(filename);
@@ -48,6 +52,16 @@ export async function createUpload(c: Ctx, { tenant, plan }: Owner): Promise<Res
   return json({ upload_id, url, expires_at, ...(cut && { parts: { ...cut, token } }) }, 201);
 }
 
+/** @throws Refusal for a file that this plan never takes. */
+function checkFile(limits: Limits, size: number, type: string): void {
+  const most = Math.min(limits.max_upload_bytes, limits.max_upload_bytes_per_day ?? Infinity);
+  if (size > most) throw new Refusal('upload_too_large', { detail: `At most ${most} bytes.` });
+  if (!isAmong(type, limits.upload_types)) {
+    const detail = `Only ${limits.upload_types.join(', ')}.`;
+    throw new Refusal('upload_type_not_allowed', { detail });
+  }
+}
+
 /** `PUT /api/uploads/:id?token=`: streams the bytes into R2; nothing is stored unless all arrive. */
 export async function putUpload(c: Ctx): Promise<Response> {
   const settings = settingsOf(c.env);
@@ -55,12 +69,16 @@ export async function putUpload(c: Ctx): Promise<Response> {
   const upload = verifyToken(settings.SIGNING_KEYS, 'upload', token, Date.now());
   if (!upload || upload.u !== c.req.param('id')) throw new Refusal('link_expired');
   checkLength(c.req.raw, upload.s);
-  const object = await reach(
-    c.env.VIDEOS.put(inputKey(upload.t, upload.u), c.req.raw.body ?? '', {
+  if (upload.s > MAX_UPLOAD_BYTES) {
+    throw new Refusal('body_too_large', { detail: 'A file of this size goes up by parts.' });
+  }
+  const store = (bytes: ReadableStream | string) =>
+    c.env.VIDEOS.put(inputKey(upload.t, upload.u), bytes, {
       onlyIf: { etagDoesNotMatch: '*' },
       customMetadata: { filename: upload.n },
-    }),
-  );
+    });
+  const { body } = c.req.raw;
+  const object = await reach(body ? storeBody(body, upload.s, store) : store(''));
   if (!object) throw new Refusal('upload_exists');
   return json({ upload_id: upload.u, size: object.size, etag: object.etag });
 }
@@ -100,7 +118,7 @@ export async function putPart(c: Ctx): Promise<Response> {
   if (!part || `${part.n}` !== c.req.param('number')) throw new Refusal('link_expired');
   checkLength(c.req.raw, part.s);
   if (!c.req.raw.body) throw new Refusal('upload_mismatch');
-  const place = { id: part.m, key: part.k, number: part.n };
+  const place = { id: part.m, key: part.k, number: part.n, size: part.s };
   const md5 = c.req.header('content-md5') ?? null;
   const etag = await storePart(c.env.VIDEOS, place, c.req.raw.body, md5);
   return json({ number: part.n, etag }, 200, { etag: `"${etag}"` });
