@@ -161,11 +161,27 @@ describe('the other calls', () => {
     expect(second - first).toBeGreaterThan(990);
   });
 
-  it('lists, cancels and links', async () => {
+  it('leaves it to its caller to wait for longer than a minute, such as until tomorrow', async () => {
+    let calls = 0;
+    await using server = await viewerServer({
+      http(_request, _body, response) {
+        calls += 1;
+        response.setHeader('retry-after', '61');
+        json(response, 429, problem('daily_limit', 429, true));
+      },
+    });
+    const client = createClient({ baseUrl: server.baseUrl, timing });
+    const created = client.createExport({ upload_id: 'upl_1' });
+    await expect(created).rejects.toMatchObject({ code: 'daily_limit', retryAfterMs: 61_000 });
+    expect(calls).toBe(1);
+  });
+
+  it('lists, cancels, deletes and links', async () => {
     const asked: string[] = [];
     await using server = await viewerServer({
       http(request, _body, response) {
         asked.push(`${request.method} ${request.url}`);
+        if (request.method === 'DELETE') return response.writeHead(204).end();
         if (request.method === 'POST') return json(response, 200, { job: running(1, 1) });
         json(response, 200, { data: [complete(1)], next_cursor: null });
       },
@@ -173,6 +189,7 @@ describe('the other calls', () => {
     const client = createClient({ baseUrl: server.baseUrl, timing });
     const page = await client.listExports({ status: 'complete', limit: 5 });
     await client.cancelExport('a/b');
+    await client.deleteExport('a/b');
     const [job] = page.data;
     if (job?.status !== 'complete') throw new Error('expected a finished job');
     expect(client.downloadUrl(job)).toBe(
@@ -181,7 +198,11 @@ describe('the other calls', () => {
     expect(createClient().downloadUrl({ output_url: 'https://r2.example/x' })).toBe(
       'https://r2.example/x',
     );
-    expect(asked).toEqual(['GET /api/jobs?status=complete&limit=5', 'POST /api/jobs/a%2Fb/cancel']);
+    expect(asked).toEqual([
+      'GET /api/jobs?status=complete&limit=5',
+      'POST /api/jobs/a%2Fb/cancel',
+      'DELETE /api/jobs/a%2Fb',
+    ]);
   });
 
   it('an abort wins over a running call and its retries', async () => {

@@ -108,8 +108,10 @@ export class Http {
       try {
         return await run();
       } catch (error) {
-        if (n >= this.timing.retries || !isRetryable(error)) throw error;
-        await pause(Math.max(backoff(n + 1, this.timing), askedWait(error)), this.timing, signal);
+        const { retries, patience } = this.timing;
+        const wait = askedWait(error);
+        if (n >= retries || wait > patience || !isRetryable(error)) throw error;
+        await pause(Math.max(backoff(n + 1, this.timing), wait), this.timing, signal);
       }
       signal?.throwIfAborted();
     }

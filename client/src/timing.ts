@@ -26,6 +26,8 @@ export interface Timing {
   readonly request: number;
   /** How often a safe call is repeated before its failure is passed on. */
   readonly retries: number;
+  /** The longest wait that a server may ask for before a repeat; whoever called decides about a longer one. */
+  readonly patience: number;
   /** 0 ≤ x < 1, for the jitter. */
   readonly random: () => number;
 }
@@ -45,6 +47,7 @@ export const DEFAULT_TIMING: Timing = {
   poll: 1_000,
   request: 30_000,
   retries: 5,
+  patience: 60_000,
   random: Math.random,
 };
 

@@ -172,7 +172,11 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'an ended job is never forgotten',
-    edit(SCHEDULE, 'return job.deletedAt ?? job.completedAt + policy.retention_ms;', 'return job.completedAt * 2;'),
+    edit(
+      SCHEDULE,
+      'return job.deletedAt ?? job.completedAt + policy.retention_ms;',
+      'return job.completedAt * 2;',
+    ),
   ),
   mutant(
     'a job is forgotten although it owes something',
