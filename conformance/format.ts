@@ -6,7 +6,7 @@ import { ExportOptions } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { Rules } from '../renderer/src/runpod/stand-in/index.ts';
 import { LEADS } from './foreign.ts';
-import { ServerRules } from './server-rules.ts';
+import { CALLS_OF_SERVER, CALLS_OF_STORE, ServerRules } from './server-rules.ts';
 import { SOURCES } from './sources.ts';
 
 const Millis = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(60_000));
@@ -34,19 +34,8 @@ export type Placeholder = (typeof PLACEHOLDERS)[number];
 
 const CALLS = {
   runpod: ['job-take', 'job-stop', 'job-done', 'job-progress', 'job-stream', 'ping'],
-  server: [
-    'claim',
-    'progress',
-    'complete',
-    'error',
-    'source',
-    'output',
-    'begin-output',
-    'ask-parts',
-    'finish-output',
-    'channel',
-  ],
-  store: ['part'],
+  server: CALLS_OF_SERVER,
+  store: CALLS_OF_STORE,
   foreign: ['fetch', 'astray'],
   notice: ['stop', 'pace'],
   process: ['start', 'signal', 'exit'],
@@ -141,14 +130,14 @@ const STATUSES = ['IN_QUEUE', 'IN_PROGRESS', 'COMPLETED', 'FAILED', 'CANCELLED']
 const Step = v.variant('do', [
   v.strictObject({ do: v.literal('start'), worker: Worker }),
   v.strictObject({ do: v.literal('submit'), input: v.optional(v.record(v.string(), v.unknown())) }),
-  v.strictObject({ do: v.literal('wait'), see: Pattern, withinMs: v.optional(Millis, 15_000) }),
+  v.strictObject({ do: v.literal('wait'), see: Pattern, withinMs: v.optional(Millis, 60_000) }),
   v.strictObject({ do: v.literal('signal'), worker: Worker, signal: v.literal('SIGTERM') }),
   v.strictObject({ do: v.literal('exit'), worker: Worker, withinMs: Millis }),
   v.strictObject({ do: v.literal('workless'), worker: Worker, withinMs: Millis }),
   v.strictObject({
     do: v.literal('status'),
     is: v.array(v.picklist(STATUSES)),
-    withinMs: v.optional(Millis, 15_000),
+    withinMs: v.optional(Millis, 60_000),
   }),
   v.strictObject({ do: v.literal('cancel') }),
   v.strictObject({ do: v.literal('runpod'), rules: Rules }),
@@ -167,6 +156,7 @@ const Case = v.strictObject({
   parts: v.optional(v.pipe(Count, v.minValue(1))),
   leaseMs: v.optional(Millis, 45_000),
   runpodLeaseMs: v.optional(Millis, 40_000),
+  pollMs: v.optional(Millis, 4000),
   steps: v.array(Step),
   expect: Expectations,
 });

@@ -5,7 +5,7 @@ import { Stage, type StageSetup } from './stage.ts';
 import { carryOut, StepFailed } from './steps.ts';
 
 /** Long enough for any renderer to end that was told to, ms. */
-const LAST_EXIT_MS = 10_000;
+const LAST_EXIT_MS = 20_000;
 
 export interface PlaySetup extends StageSetup {
   /** What must hold in every case. */

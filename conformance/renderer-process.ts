@@ -7,7 +7,7 @@ import type { Wire } from './wire.ts';
 /** What is kept of the process's output, characters. */
 const KEPT_OUTPUT = 20_000;
 /** How long what a process had started may take to notice its end, ms. */
-const ORPHAN_MS = 1000;
+const ORPHAN_MS = 5000;
 
 export interface ProcessSetup {
   readonly command: readonly string[];

@@ -4,8 +4,8 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { onStop } from '../scripts/lib/until-stopped.ts';
-import { report, UsageError } from '../scripts/lib/user-error.ts';
+import { runCommand } from '../scripts/lib/command.ts';
+import { UsageError } from '../scripts/lib/user-error.ts';
 import { readAlways, readCases } from './format.ts';
 import { OURS } from './ours.ts';
 import { describe } from './show.ts';
@@ -23,25 +23,13 @@ const FLAGS = {
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
-// Every renderer dies with this process, however it ends.
-onStop(() => process.exit(130));
-process.exit(await main());
-
-async function main(): Promise<number> {
-  try {
-    const { values, positionals } = parse(process.argv.slice(2));
-    if (values.help) {
-      console.log(USAGE);
-      return 0;
-    }
+process.exit(
+  await runCommand(USAGE, async (args) => {
+    const { values, positionals } = parse(args);
     const command = positionals.length > 0 ? positionals : OURS;
-    return await hold(command, values.case ?? []);
-  } catch (error) {
-    report(error);
-    if (error instanceof UsageError) console.error(`\n${USAGE}`);
-    return error instanceof UsageError ? 2 : 1;
-  }
-}
+    return values.help ? 'help' : await hold(command, values.case ?? []);
+  }),
+);
 
 async function hold(command: readonly string[], names: readonly string[]): Promise<number> {
   const [all, always] = await Promise.all([readCases(), readAlways()]);

@@ -3,8 +3,8 @@
 import { PROBLEMS, type ProblemCode } from '@export-jobs/protocol';
 import * as v from 'valibot';
 
-/** `channel` is the dial of the socket; `part` goes to the store, which need not be the server. */
-export const SERVER_CALLS = [
+/** `channel` is the dial of the socket. */
+export const CALLS_OF_SERVER = [
   'claim',
   'progress',
   'complete',
@@ -13,10 +13,12 @@ export const SERVER_CALLS = [
   'output',
   'begin-output',
   'ask-parts',
-  'part',
   'finish-output',
   'channel',
 ] as const;
+/** The store need not be the server. */
+export const CALLS_OF_STORE = ['part'] as const;
+export const SERVER_CALLS = [...CALLS_OF_SERVER, ...CALLS_OF_STORE] as const;
 export type ServerCall = (typeof SERVER_CALLS)[number];
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(1));

@@ -15,18 +15,22 @@ export type Sources = Readonly<Record<(typeof SOURCES)[number], Buffer>>;
  */
 export async function makeSources(folder: string): Promise<Sources> {
   const { tools } = await locateFfmpeg();
-  const film = async (name: string, seconds: number) => {
+  const ffmpeg = async (name: string, args: string) => {
     const file = path.join(folder, name);
+    const common = ['-v', 'error', '-nostdin', '-y'];
+    await promisify(execFile)(tools.ffmpeg, [...common, ...args.split(' '), file], { cwd: folder });
+    return await readFile(file);
+  };
+  const film = async (name: string, seconds: number) => {
     const picture = `-f lavfi -i testsrc2=size=160x90:rate=25:duration=${seconds}`;
     const sound = `-f lavfi -i sine=duration=${seconds}`;
     const codecs = '-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac';
-    const args = `-v error -nostdin -y ${picture} ${sound} ${codecs}`.split(' ');
-    await promisify(execFile)(tools.ffmpeg, [...args, file]);
-    return await readFile(file);
+    return await ffmpeg(name, `${picture} ${sound} ${codecs}`);
   };
+  await film('minute.mp4', 60);
   return {
     film: await film('film.mp4', 0.5),
-    'long film': await film('long.mp4', 60),
+    'long film': await ffmpeg('long.mp4', '-stream_loop 9 -i minute.mp4 -c copy'),
     broken: Buffer.from('this is not a film\n'.repeat(100)),
   };
 }

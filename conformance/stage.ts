@@ -12,8 +12,6 @@ import { ExportServer } from './server.ts';
 import type { Sources } from './sources.ts';
 import { Wire } from './wire.ts';
 
-/** Empty polls are shorter than RunPod's, so that more of them are seen, ms. */
-const HOLD_MS = 4000;
 const PING_INTERVAL_MS = 1000;
 const View = v.looseObject({ id: v.string(), status: v.string() });
 
@@ -63,8 +61,8 @@ export class Stage {
     // Neither is ever the same, so that nobody passes who has built an address or kept a key.
     const endpoint = `ep${randomBytes(4).toString('hex')}`;
     const key = `rpa_${randomBytes(24).toString('hex')}`;
-    const { runpodLeaseMs: leaseMs } = test;
-    const options = { port: 0, apiKey: key, endpointId: endpoint, leaseMs, holdMs: HOLD_MS };
+    const { runpodLeaseMs: leaseMs, pollMs: holdMs } = test;
+    const options = { port: 0, apiKey: key, endpointId: endpoint, leaseMs, holdMs };
     const runpod = await startStandIn(options);
     const wire = new Wire(() => runpod.trace());
     const folder = await mkdtemp(path.join(setup.folder, 'case-'));

@@ -6,7 +6,7 @@ import { fits } from './match.ts';
 import type { Stage } from './stage.ts';
 
 /** How long a process may take from its start to its first poll, ms. */
-const START_MS = 20_000;
+const START_MS = 60_000;
 /** How much longer it is watched that is not gone in time, to say when it was, ms. */
 const LATE_MS = 5000;
 const LOOK_EVERY_MS = 20;

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Stack } from '../scripts/stack.ts';
 import { complaintsOf, launchBrowser, openTab } from './support/browser.ts';
 import { cutFilm, inspect } from './support/media.ts';
-import { descendants, isAlive, until } from './support/processes.ts';
+import { descendants, isAlive, PATIENCE_MS, until } from './support/processes.ts';
 import { freshStack, temporaryFolder } from './support/stack.ts';
 
 let stack: Stack;
@@ -29,8 +29,6 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   context = await browser.newContext({ acceptDownloads: true });
-  // An export of twenty seconds of film takes its time on a busy machine.
-  context.setDefaultTimeout(90_000);
 });
 afterEach(async () => {
   const complaints = context.pages().flatMap(complaintsOf);
@@ -56,20 +54,16 @@ async function percentOf(page: Page): Promise<number> {
 /** Notes each different number that the page shows until the download is there. */
 async function watchPercent(page: Page): Promise<number[]> {
   const seen: number[] = [];
-  await until(
-    'the download',
-    async () => {
-      if (await page.getByTestId('download').isVisible()) return true;
-      const shown = await page
-        .getByTestId('percent')
-        .textContent({ timeout: 500 })
-        .catch(() => '');
-      const now = Number.parseFloat(shown ?? '');
-      if (!Number.isNaN(now) && seen.at(-1) !== now) seen.push(now);
-      return false;
-    },
-    60_000,
-  );
+  await until('the download', async () => {
+    if (await page.getByTestId('download').isVisible()) return true;
+    const shown = await page
+      .getByTestId('percent')
+      .textContent({ timeout: 500 })
+      .catch(() => '');
+    const now = Number.parseFloat(shown ?? '');
+    if (!Number.isNaN(now) && seen.at(-1) !== now) seen.push(now);
+    return false;
+  });
   return seen;
 }
 
@@ -187,10 +181,12 @@ describe('the page', () => {
     const encoder = await until('an encoder runs', () =>
       descendants(stack.renderers[0]?.pid ?? 0).find(({ program }) => program === 'ffmpeg'),
     );
+    // It stands still, so that it cannot have come to its own end.
+    process.kill(encoder.pid, 'SIGSTOP');
     await page.getByTestId('cancel').click();
     await page.getByText('This export was cancelled.').waitFor();
     await page.getByText('Your upload is kept').waitFor();
-    await until('the encoder is gone', () => !isAlive(encoder.pid), 5000);
+    await until('the encoder is gone', () => !isAlive(encoder.pid));
   });
 
   it('says what is wrong with a file that is no film', async () => {
@@ -351,19 +347,15 @@ describe('the history', () => {
     expect(await watching.getByTestId('row').first().textContent()).toContain('there.mp4');
     expect(await watching.getByTestId('row').count()).toBe(Math.min(before + 1, 13));
     const shown: number[] = [];
-    await until(
-      'it is done',
-      async () => {
-        if ((await row.getAttribute('data-status')) === 'complete') return true;
-        const value = await row
-          .locator('progress')
-          .getAttribute('value', { timeout: 500 })
-          .catch(() => null);
-        if (value !== null && shown.at(-1) !== Number(value)) shown.push(Number(value));
-        return false;
-      },
-      90_000,
-    );
+    await until('it is done', async () => {
+      if ((await row.getAttribute('data-status')) === 'complete') return true;
+      const value = await row
+        .locator('progress')
+        .getAttribute('value', { timeout: 500 })
+        .catch(() => null);
+      if (value !== null && shown.at(-1) !== Number(value)) shown.push(Number(value));
+      return false;
+    });
     expect(shown.length).toBeGreaterThan(1);
     expect(shown).toEqual(shown.toSorted((a, b) => a - b));
     await row.getByRole('link', { name: 'Download there.mp4' }).waitFor();
@@ -404,7 +396,7 @@ describe('an export that is deleted', () => {
 describe('the history of a page whose feed is refused', () => {
   it('says quietly that it stands still, and shows the list all the same', async () => {
     const page = await context.newPage();
-    page.setDefaultTimeout(90_000);
+    page.setDefaultTimeout(PATIENCE_MS);
     await page.routeWebSocket(/\/api\/feed/, (socket) => socket.close());
     await page.route(/\/api\/feed/, (route) =>
       route.fulfill({

@@ -1,9 +1,9 @@
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Stack } from '../scripts/stack.ts';
 import { download, endOf, exportOf } from './support/http.ts';
-import { cutFilm, inspect } from './support/media.ts';
+import { cutFilm, inspect, lengthen } from './support/media.ts';
 import { descendants, peakMemory } from './support/processes.ts';
 import { freshStack, temporaryFolder } from './support/stack.ts';
 
@@ -20,7 +20,7 @@ afterAll(async () => await stack.close());
 
 it('a film of a gigabyte flows through, and no process ever holds it', async () => {
   const film = await cutFilm(folder, { seconds: 1, name: 'big.mp4' });
-  await pad(film, SIZE);
+  await lengthen(film, SIZE);
   expect((await stat(film)).size).toBe(SIZE);
   const { id } = await exportOf(stack.url, film);
   const ended = await endOf(stack.url, id);
@@ -37,19 +37,4 @@ it('a film of a gigabyte flows through, and no process ever holds it', async () 
   );
   expect(peaks.map(([name]) => name)).toContain('workerd');
   for (const [name, peak] of peaks) expect(peak, `memory of ${name}`).toBeLessThan(MEMORY);
-}, 180_000);
-
-/** Lengthens an mp4 by a box of free space, which costs no disk and which every player skips. */
-async function pad(file: string, size: number): Promise<void> {
-  const from = (await stat(file)).size;
-  const head = Buffer.alloc(8);
-  head.writeUInt32BE(size - from, 0);
-  head.write('free', 4, 'latin1');
-  const handle = await open(file, 'r+');
-  try {
-    await handle.write(head, 0, head.length, from);
-    await handle.truncate(size);
-  } finally {
-    await handle.close();
-  }
-}
+});

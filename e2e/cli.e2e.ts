@@ -230,7 +230,7 @@ describe('a server that is not there', () => {
     async (...args) => {
       const from = performance.now();
       const cli = await ends(6, [...args, '--url', `http://localhost:${await freePort()}`]);
-      expect(performance.now() - from).toBeLessThan(20_000);
+      expect(performance.now() - from).toBeLessThan(60_000);
       expect(cli.said).toContain('cannot be reached (ECONNREFUSED)');
       expect(cli.said).not.toContain('    at ');
     },

@@ -56,7 +56,7 @@ function leftovers() {
 
 async function serving(port: number): Promise<Command> {
   const command = new Command(['start', '--', '--port', `${port}`]);
-  await until('the address is printed', () => command.output.includes('Ctrl-C'), 60_000).catch(
+  await until('the address is printed', () => command.output.includes('Ctrl-C')).catch(
     (error: unknown) => {
       throw new Error(command.output, { cause: error });
     },
@@ -182,7 +182,7 @@ describe('npm run dev in workers/', () => {
   it('serves the address that was asked for and says that it is in development mode', async () => {
     const port = await freePort();
     const command = new Command(['run', 'dev', '-w', 'workers', '--', '--port', `${port}`]);
-    await until('the address is printed', () => command.output.includes('Ctrl-C'), 60_000);
+    await until('the address is printed', () => command.output.includes('Ctrl-C'));
     expect(command.output).toContain('development');
     const health: unknown = await (await fetch(`http://localhost:${port}/healthz`)).json();
     expect(health).toMatchObject({ ok: true, development: true });

@@ -82,8 +82,10 @@ describe('a part that is killed in the middle of an export', () => {
   it('the renderer: its encoder dies with it, and another attempt ends complete', async () => {
     const { id, encoder } = await midway();
     const [renderer] = stack.renderers;
+    // It stands still, so that it cannot have come to its own end.
+    process.kill(encoder, 'SIGSTOP');
     process.kill(renderer?.pid ?? 0, 'SIGKILL');
-    await until('the encoder is gone', () => !isAlive(encoder), 3000);
+    await until('the encoder is gone', () => !isAlive(encoder));
     await expectWhole(id, 3);
   });
 
@@ -95,14 +97,15 @@ describe('a part that is killed in the middle of an export', () => {
 });
 
 describe('cancelling in the middle of an export', () => {
-  it('is seen at once, and ends the encoder within seconds', async () => {
+  it('is seen, and ends the encoder, even one that stands still', async () => {
     const { id, encoder } = await midway();
+    process.kill(encoder, 'SIGSTOP');
     const viewer = new Viewer(stack.url, id);
     await viewer.hears(() => true);
     const { job } = await post(`${stack.url}/api/jobs/${id}/cancel`, {}, JobReply);
     expect(job.status).toBe('cancelled');
-    expect((await viewer.end(2000)).status).toBe('cancelled');
-    await until('the encoder is gone', () => !isAlive(encoder), 5000);
+    expect((await viewer.end()).status).toBe('cancelled');
+    await until('the encoder is gone', () => !isAlive(encoder));
     // The renderer itself lives on and takes the next job.
     const next = await exportOf(stack.url, await cutFilm(folder, { seconds: 1, name: 'next.mp4' }));
     expect(await endOf(stack.url, next.id)).toMatchObject({ status: 'complete', attempt: 1 });

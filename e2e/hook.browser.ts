@@ -110,16 +110,25 @@ async function newJob() {
       const status: unknown = await (await fetch(`${base}/status`)).json();
       return v.parse(Status, status).connections;
     },
-    /** How many sockets were asked of the server. */
-    dials: () => calls.filter((line) => line.includes(`/api/jobs/${id}/ws`)).length,
+    /** Waits until the server has logged that it was asked for so many sockets, and expects no more. */
+    async dialled(count: number): Promise<void> {
+      const dials = () => calls.filter((line) => line.includes(`/api/jobs/${id}/ws`)).length;
+      await until(`${count} dials are logged`, () => dials() >= count);
+      expect(dials()).toBe(count);
+    },
   };
 }
 
 /** Waits until the bars say this. */
 async function shows(...texts: string[]): Promise<void> {
   await expect
-    .poll(() => page.getByRole('progressbar').allTextContents(), { timeout: 20_000 })
+    .poll(() => page.getByRole('progressbar').allTextContents(), { timeout: 60_000 })
     .toEqual(texts);
+}
+
+/** Waits until every socket of the page is closed. */
+async function hungUp(): Promise<void> {
+  await until('every socket is closed', () => sockets.every((socket) => socket.isClosed()));
 }
 
 async function inspected(): Promise<CDPSession> {
@@ -128,14 +137,9 @@ async function inspected(): Promise<CDPSession> {
   return cdp;
 }
 
-interface Held {
-  readonly watches: number;
-  readonly sockets: number;
-  readonly listeners: number;
-  readonly nodes: number;
-  /** Bytes. */
-  readonly heap: number;
-}
+/** What is counted; `objects` is whatever a script can hold: functions, lists, maps and promises too. */
+const KINDS = ['watches', 'sockets', 'listeners', 'nodes', 'objects'] as const;
+type Held = Readonly<Record<(typeof KINDS)[number], number>>;
 
 /** What the page holds in memory after everything was collected that can be. */
 async function heldBy(cdp: CDPSession): Promise<Held> {
@@ -153,8 +157,6 @@ async function heldBy(cdp: CDPSession): Promise<Held> {
     await cdp.send('Runtime.releaseObject', { objectId });
     return v.parse(v.number(), counted.result.value);
   };
-  // The page's own notes are no part of what the hooks hold.
-  await cdp.send('Runtime.evaluate', { expression: 'hooks.renders.length = 0' });
   await cdp.send('HeapProfiler.collectGarbage');
   const { metrics } = await cdp.send('Performance.getMetrics');
   const metric = (name: string) => metrics.find((one) => one.name === name)?.value ?? Number.NaN;
@@ -163,7 +165,7 @@ async function heldBy(cdp: CDPSession): Promise<Held> {
     sockets: await countOf('WebSocket.prototype'),
     listeners: metric('JSEventListeners'),
     nodes: metric('Nodes'),
-    heap: metric('JSHeapUsedSize'),
+    objects: await countOf('Object.prototype'),
   };
 }
 
@@ -176,18 +178,22 @@ async function leftIn(cdp: CDPSession): Promise<Held> {
 }
 
 /**
- * The same once it is no more than before, but for the heap. Chromium may hold on to the root that was unmounted
- * last: `another` pushes that out, while what is held of each would only become more.
+ * Expects that so many mounts have left nothing. Chromium may hold on to the root that was unmounted last: one
+ * mount more pushes that out, while what is held of each would only become more.
  */
-async function leftAs(before: Held, cdp: CDPSession, another: () => Promise<void>): Promise<Held> {
+async function expectNothingLeft(
+  { before, mounted, cdp }: { before: Held; mounted: number; cdp: CDPSession },
+  another: () => Promise<void>,
+): Promise<void> {
+  // The runtime's own come and go; of each mount there would be one at least.
+  const most = { ...before, watches: 0, objects: before.objects + mounted / 2 };
   let held = await leftIn(cdp);
-  const isAsBefore = () => held.listeners === before.listeners && held.nodes === before.nodes;
-  for (let n = 0; n < 10 && !isAsBefore(); n += 1) {
+  const growing = () => KINDS.filter((kind) => held[kind] > most[kind]);
+  for (let n = 0; n < 10 && growing().length > 0; n += 1) {
     await another();
     held = await leftIn(cdp);
   }
-  expect({ ...held, heap: null }).toEqual({ ...before, watches: 0, heap: null });
-  return held;
+  expect(growing(), JSON.stringify({ before, held })).toEqual([]);
 }
 
 describe('components that watch a job', () => {
@@ -199,28 +205,31 @@ describe('components that watch a job', () => {
     await unmount();
     await job.report(20);
     await shows('20 %', '20 %');
-    expect([sockets.length, job.dials(), await job.viewers()]).toEqual([1, 1, 1]);
+    expect([sockets.length, await job.viewers()]).toEqual([1, 1]);
     await unmount();
     await until('the server has nobody left', async () => (await job.viewers()) === 0);
-    await until('the socket is closed', () => sockets.every((socket) => socket.isClosed()));
-    expect([sockets.length, job.dials()]).toEqual([1, 1]);
+    await hungUp();
+    expect(sockets).toHaveLength(1);
+    await job.dialled(1);
   });
 
   it('render at most once a frame, however many reports come, and show the last', async () => {
     const job = await newJob();
     await page.evaluate((id) => void hooks.mount(id), job.id);
     await shows('1 %', '1 %');
-    let heard = 0;
-    sockets[0]?.on('framereceived', () => (heard += 1));
-    await page.evaluate(() => void hooks.renders.splice(0));
+    await page.evaluate(() => {
+      hooks.renders.length = 0;
+      hooks.heard.length = 0;
+    });
     link.hold();
     for (let progress = 31; progress <= 90; progress += 1) await job.report(progress);
     link.release();
     await shows('90 %', '90 %');
-    const renders = await page.evaluate(() => hooks.renders);
+    const { renders, heard } = await page.evaluate(() => hooks);
     expect(renders).toEqual([...new Set(renders)]);
-    expect(heard).toBe(60);
-    expect(renders.length).toBeLessThan(heard / 2);
+    expect(heard).toHaveLength(60);
+    // As many frames as it takes a busy machine to draw them, but several reports were heard in one.
+    expect(new Set(heard).size).toBeLessThan(heard.length / 2);
   });
 
   it('show the end of the job, and need no connection after it', async () => {
@@ -233,7 +242,8 @@ describe('components that watch a job', () => {
     expect(await bar?.getAttribute('aria-valuetext')).toBe('done');
     expect(await bar?.getAttribute('title')).toBe('closed');
     await until('the server has nobody left', async () => (await job.viewers()) === 0);
-    expect([sockets.length, job.dials()]).toEqual([1, 1]);
+    expect(sockets).toHaveLength(1);
+    await job.dialled(1);
   });
 
   it('leave nothing behind after a hundred mounts', async () => {
@@ -248,11 +258,11 @@ describe('components that watch a job', () => {
     await mounts(150);
     const before = await leftIn(cdp);
     await mounts(100);
-    const after = await leftAs(before, cdp, () => mounts(1));
-    expect((after.heap - before.heap) / 100).toBeLessThan(1024);
+    await expectNothingLeft({ before, mounted: 100, cdp }, () => mounts(1));
+    await until('the server has nobody left', async () => (await job.viewers()) === 0);
+    await hungUp();
     expect(sockets.length).toBeGreaterThanOrEqual(250);
-    expect([job.dials(), await job.viewers()]).toEqual([sockets.length, 0]);
-    expect(sockets.filter((socket) => !socket.isClosed())).toEqual([]);
+    await job.dialled(sockets.length);
   });
 
   it('leave nothing behind when they are gone before their dial was answered', async () => {
@@ -275,7 +285,7 @@ describe('components that watch a job', () => {
     const before = await leftIn(cdp);
     const dialled = sockets.length;
     await mounts(50);
-    await leftAs(before, cdp, () => mounts(1));
+    await expectNothingLeft({ before, mounted: 50, cdp }, () => mounts(1));
     expect(sockets.length).toBeGreaterThan(dialled);
     await until('the server has nobody left', async () => (await job.viewers()) === 0);
     // The browser says so of every socket that is closed while it is being opened.

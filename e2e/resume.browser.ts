@@ -68,7 +68,6 @@ function speedIn(reading: string): number[] {
 
 it('the same film, chosen again after a reload, goes on where it was, and tells its own speed', async () => {
   const context = await browser.newContext();
-  context.setDefaultTimeout(90_000);
   const page = await openTab(context, stack.url);
   page.on('dialog', (dialog) => void dialog.accept());
   let passed = 0;
@@ -105,4 +104,4 @@ it('the same film, chosen again after a reload, goes on where it was, and tells 
   // No more than all that was sent now, in the least time after which a speed is told.
   expect(Math.max(...speeds)).toBeLessThan(((COUNT - SENT) * PART_BYTES) / 0.7);
   await context.close();
-}, 240_000);
+});

@@ -1,9 +1,7 @@
 // `npm run faults`: runs the whole system while everything between and below its parts is broken by a
 // seed, and says what did not hold.
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { betweenMarkers } from '../bench/lib/markers.ts';
 import { heading } from '../bench/lib/report.ts';
 import { planOf } from '../faults/plan.ts';
@@ -15,9 +13,8 @@ import { viewersPlanOf, WHOLE } from '../faults/viewers/plan.ts';
 import { runViewers, type ViewersRunResult } from '../faults/viewers/run.ts';
 import * as viewersTable from '../faults/viewers/table.ts';
 import { ensureFfmpeg } from './ensure-ffmpeg.ts';
+import { inFolder, parseFlags, runCommand, whole } from './lib/command.ts';
 import { inRoot } from './lib/paths.ts';
-import { onStop } from './lib/until-stopped.ts';
-import { report, UsageError } from './lib/user-error.ts';
 
 const USAGE = `usage: npm run faults -- [--jobs N] [--seed N] [--seeds N] [--naive | --compare] [--verbose] [--keep]
        npm run faults -- --viewers [--seed N] [--seeds N] [--write] [--verbose] [--keep]
@@ -50,34 +47,15 @@ const FLAGS = {
 } as const;
 type Flags = ReturnType<typeof flagsOf>;
 
-process.exit(await main());
-
-async function main(): Promise<number> {
-  // Every part dies with this process, however it ends.
-  onStop((sign) => {
-    console.error(`Stopped (${sign}).`);
-    process.exit(130);
-  });
-  try {
-    const flags = flagsOf(process.argv.slice(2));
-    if (flags.help) {
-      console.log(USAGE);
-      return 0;
-    }
+process.exit(
+  await runCommand(USAGE, async (args) => {
+    const flags = flagsOf(args);
+    if (flags.help) return 'help';
     if (!flags.viewers) await ensureFfmpeg();
-    const folder = await mkdtemp(path.join(tmpdir(), 'export-jobs-faults-'));
-    try {
-      return await (flags.viewers ? runAllViewers(flags, folder) : runAll(flags, folder));
-    } finally {
-      if (flags.keep) console.log(`kept: ${folder}`);
-      else await rm(folder, { recursive: true, force: true });
-    }
-  } catch (error) {
-    report(error);
-    if (error instanceof UsageError) console.error(`\n${USAGE}`);
-    return error instanceof UsageError ? 2 : 1;
-  }
-}
+    const run = flags.viewers ? runAllViewers : runAll;
+    return await inFolder('faults', flags.keep, async (folder) => await run(flags, folder));
+  }),
+);
 
 async function runAll(flags: Flags, folder: string): Promise<number> {
   const results: RunResult[] = [];
@@ -137,26 +115,13 @@ function seedsOf({ seed, seeds }: Flags): number[] {
 
 /** @throws UsageError that says what is wrong. */
 function flagsOf(args: readonly string[]) {
-  const { jobs, seed, seeds, naive, compare, ...flags } = parse(args);
+  const { jobs, seed, seeds, naive, compare, ...flags } = parseFlags(args, FLAGS);
   return {
-    jobs: count('jobs', jobs),
-    seed: count('seed', seed),
-    seeds: count('seeds', seeds),
+    jobs: whole('jobs', jobs),
+    seed: whole('seed', seed),
+    seeds: whole('seeds', seeds),
     systems: compare ? [OURS, NAIVE] : naive ? [NAIVE] : [OURS],
     naive,
     ...flags,
   };
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: FLAGS }).values;
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
-}
-
-function count(name: string, text: string): number {
-  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
-  throw new UsageError(`--${name} takes a whole number from 1, not "${text}"`);
 }

@@ -1,13 +1,10 @@
 // `npm run fuzz`: tells the running Worker thousands of things that it must refuse, and says what did not hold.
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { runFuzz, type RunResult } from '../fuzz/run.ts';
 import { MODES, type Mode } from '../fuzz/system.ts';
 import { describeRun } from '../fuzz/table.ts';
-import { onStop } from './lib/until-stopped.ts';
-import { report, UsageError } from './lib/user-error.ts';
+import { inFolder, parseFlags, runCommand, whole } from './lib/command.ts';
+import { UsageError } from './lib/user-error.ts';
 
 const USAGE = `usage: npm run fuzz -- [--count N] [--seed N] [--mode development|production] [--only N] [--verbose] [--keep]
 
@@ -34,40 +31,20 @@ const FLAT = 1.75;
 /** Until about so many inputs the runtime only fills the memory that it then keeps. */
 const LONG = 8000;
 
-process.exit(await main());
+process.exit(
+  await runCommand(USAGE, async (args) => {
+    const flags = flagsOf(args);
+    if (flags.help) return 'help';
+    return await inFolder('fuzz', flags.keep, async (folder) => await runAll(flags, folder));
+  }),
+);
 
-async function main(): Promise<number> {
-  // Every part dies with this process, however it ends.
-  onStop((sign) => {
-    console.error(`Stopped (${sign}).`);
-    process.exit(130);
-  });
-  try {
-    const flags = flagsOf(process.argv.slice(2));
-    if (flags.help) {
-      console.log(USAGE);
-      return 0;
-    }
-    return await runAll(flags);
-  } catch (error) {
-    report(error);
-    if (error instanceof UsageError) console.error(`\n${USAGE}`);
-    return error instanceof UsageError ? 2 : 1;
-  }
-}
-
-async function runAll(flags: Flags): Promise<number> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'export-jobs-fuzz-'));
+async function runAll(flags: Flags, folder: string): Promise<number> {
   let failed = false;
-  try {
-    for (const mode of flags.modes) {
-      const result = await runOne(flags, mode, folder);
-      console.log(describeRun(result));
-      failed ||= !isWell(result);
-    }
-  } finally {
-    if (flags.keep) console.log(`kept: ${folder}`);
-    else await rm(folder, { recursive: true, force: true });
+  for (const mode of flags.modes) {
+    const result = await runOne(flags, mode, folder);
+    console.log(describeRun(result));
+    failed ||= !isWell(result);
   }
   return failed ? 1 : 0;
 }
@@ -94,28 +71,15 @@ function isWell({ mode, faults, rateLimited, inputs, memory }: RunResult): boole
 
 /** @throws UsageError that says what is wrong. */
 function flagsOf(args: readonly string[]) {
-  const { count, seed, mode, only, ...rest } = parse(args);
+  const { count, seed, mode, only, ...rest } = parseFlags(args, FLAGS);
   const modes = mode === undefined ? MODES : MODES.filter((one) => one === mode);
   if (modes.length === 0) throw new UsageError(`--mode takes ${MODES.join(' or ')}, not "${mode}"`);
   if (only !== undefined && modes.length > 1) throw new UsageError('--only needs --mode');
   return {
     ...rest,
-    count: whole('count', count, 1),
-    seed: whole('seed', seed, 1),
+    count: whole('count', count),
+    seed: whole('seed', seed),
     modes,
     only: only === undefined ? null : whole('only', only, 0),
   };
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: FLAGS }).values;
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
-}
-
-function whole(name: string, text: string, from: number): number {
-  if (/^\d{1,7}$/.test(text) && Number(text) >= from) return Number(text);
-  throw new UsageError(`--${name} takes a whole number from ${from}, not "${text}"`);
 }

@@ -1,21 +1,22 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { keyOf, renderBar, renderLine, type View, viewOf } from './bar.ts';
 import { Display } from './display.ts';
 import { pending, processing } from '../test/jobs.ts';
 import { painter } from './text.ts';
 
 const plain = painter(false, {});
+const NOW = Date.UTC(2026, 10, 1);
 const view: View = {
   percent: 42.9,
   stage: 'rendering',
   speed: 1.84,
-  leftMs: 95_000,
+  endsAt: NOW + 95_000,
   isLost: false,
 };
 
 describe('the bar', () => {
   it('shows how far, what, how long and how fast', () => {
-    expect(renderBar(view, 80, plain)).toBe(
+    expect(renderBar(view, NOW, 80, plain)).toBe(
       `${'█'.repeat(12)}${'░'.repeat(18)}  42 %  rendering  1:35 left  1.8x`,
     );
   });
@@ -24,59 +25,74 @@ describe('the bar', () => {
     for (let width = 1; width <= 120; width += 1) {
       for (const stage of ['rendering', 'a message of a renderer that goes on and on and on']) {
         for (const isLost of [true, false]) {
-          const line = renderBar({ ...view, stage, isLost }, width, plain);
+          const line = renderBar({ ...view, stage, isLost }, NOW, width, plain);
           expect(line.length).toBeLessThan(Math.max(width, 6));
         }
       }
     }
-    expect(renderBar(view, 30, plain)).toBe(' 42 %  rendering  1:35 left');
-    expect(renderBar(view, 20, plain)).toBe(' 42 %  rendering');
-    expect(renderBar(view, 10, plain)).toBe(' 42 %');
+    expect(renderBar(view, NOW, 30, plain)).toBe(' 42 %  rendering  1:35 left');
+    expect(renderBar(view, NOW, 20, plain)).toBe(' 42 %  rendering');
+    expect(renderBar(view, NOW, 10, plain)).toBe(' 42 %');
+  });
+
+  it('counts down what is left, to nothing', () => {
+    const leftAfter = (seconds: number) =>
+      /\S+ left/.exec(renderBar(view, NOW + 1000 * seconds, 80, plain))?.[0];
+    expect([0, 1, 35, 95, 1000].map(leftAfter)).toEqual([
+      '1:35 left',
+      '1:34 left',
+      '1:00 left',
+      '0:00 left',
+      '0:00 left',
+    ]);
   });
 
   it('is full at 100 only', () => {
-    expect(renderBar({ ...view, percent: 99.9 }, 80, plain)).toContain('░  99 %');
-    expect(renderBar({ ...view, percent: 100 }, 80, plain)).toContain('█ 100 %');
+    expect(renderBar({ ...view, percent: 99.9 }, NOW, 80, plain)).toContain('░  99 %');
+    expect(renderBar({ ...view, percent: 100 }, NOW, 80, plain)).toContain('█ 100 %');
   });
 
   it('says that the connection is lost, before everything else', () => {
-    const line = renderBar({ ...view, isLost: true }, 80, plain);
+    const line = renderBar({ ...view, isLost: true }, NOW, 80, plain);
     expect(line).toContain('42 %  the connection is lost, trying again');
     expect(line).not.toContain('left');
   });
 
   it('has colours for a terminal only, and not where they are not wanted', () => {
-    expect(renderBar(view, 80, painter(true, {}))).toContain('\x1b[32m');
-    expect(renderBar(view, 80, painter(true, { NO_COLOR: '1' }))).not.toContain('\x1b');
-    expect(renderBar(view, 80, painter(false, {}))).not.toContain('\x1b');
+    expect(renderBar(view, NOW, 80, painter(true, {}))).toContain('\x1b[32m');
+    expect(renderBar(view, NOW, 80, painter(true, { NO_COLOR: '1' }))).not.toContain('\x1b');
+    expect(renderBar(view, NOW, 80, painter(false, {}))).not.toContain('\x1b');
   });
 });
 
 describe('what there is to show of a job', () => {
   it('is its stage, or why it waits', () => {
-    expect(viewOf(processing({ progress: 3, speed: 2, eta_ms: 10 }), false)).toEqual({
+    expect(viewOf(processing({ progress: 3, speed: 2, eta_ms: 10 }), false, NOW)).toEqual({
       percent: 3,
       stage: 'rendering',
       speed: 2,
-      leftMs: 10,
+      endsAt: NOW + 10,
       isLost: false,
     });
-    expect(viewOf(pending({ wait_reason: 'no_workers' }), true)).toMatchObject({
+    expect(viewOf(pending({ wait_reason: 'no_workers' }), true, NOW)).toMatchObject({
       percent: null,
       stage: 'waiting: no workers',
       isLost: true,
     });
-    expect(viewOf(processing({ attempt: 2 }), false).stage).toBe('rendering (attempt 2)');
+    expect(viewOf(processing({ attempt: 2 }), false, NOW).stage).toBe('rendering (attempt 2)');
   });
 
   it('cannot steer the terminal', () => {
-    expect(viewOf(processing({ message: '\x1b[2Jgone\n' }), false).stage).toBe(
+    expect(viewOf(processing({ message: '\x1b[2Jgone\n' }), false, NOW).stage).toBe(
       '\uFFFD[2Jgone\uFFFD',
     );
   });
 });
 
 describe('progress', () => {
+  beforeEach(() => void vi.useFakeTimers({ now: NOW }));
+  afterEach(() => void vi.useRealTimers());
+
   const sink = (isTerminal: boolean) => {
     const written: string[] = [];
     return { written, isTerminal, width: 60, write: (text: string) => void written.push(text) };
@@ -110,12 +126,39 @@ describe('progress', () => {
     display.show({ ...view, percent: 50 });
     display.end();
     display.end();
-    const bar = (percent: number) => `\r\x1b[2K${renderBar({ ...view, percent }, 60, plain)}`;
+    const bar = (percent: number) => `\r\x1b[2K${renderBar({ ...view, percent }, NOW, 60, plain)}`;
     expect(out.written).toEqual([bar(42.9), '\r\x1b[2K', 'a note\n', bar(50), '\r\x1b[2K']);
   });
 
+  it('is counted down each second on a terminal, until it ends', () => {
+    const out = sink(true);
+    const display = new Display(out, plain);
+    const left = () => out.written.splice(0).map((line) => /\S+ left/.exec(line)?.[0]);
+    display.show(view);
+    vi.advanceTimersByTime(2000);
+    expect(left()).toEqual(['1:35 left', '1:34 left', '1:33 left']);
+    display.show({ ...view, endsAt: NOW + 12_000 });
+    vi.advanceTimersByTime(1000);
+    expect(left()).toEqual(['0:10 left', '0:09 left']);
+    display.end();
+    expect(vi.getTimerCount()).toBe(0);
+    display.show(view);
+    display.show({ ...view, endsAt: null });
+    expect(vi.getTimerCount()).toBe(0);
+    display.show(view);
+    display.say('a note');
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('does not count down where each line stays', () => {
+    new Display(sink(false), plain).show(view);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it('has no percent before there is any', () => {
-    expect(renderLine({ ...view, percent: null, speed: null, leftMs: null })).toBe('rendering');
+    expect(renderLine({ ...view, percent: null, speed: null, endsAt: null }, NOW)).toBe(
+      'rendering',
+    );
     expect(keyOf({ ...view, percent: null })).not.toBe(keyOf({ ...view, percent: 0 }));
   });
 });

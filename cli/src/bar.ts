@@ -10,7 +10,8 @@ export interface View {
   readonly stage: string;
   /** How many times faster than playing. */
   readonly speed: number | null;
-  readonly leftMs: number | null;
+  /** When it should be done, epoch ms by the clock here. */
+  readonly endsAt: number | null;
   /** Whether this may be old because the connection is lost. */
   readonly isLost: boolean;
 }
@@ -19,14 +20,15 @@ const LOST = 'the connection is lost, trying again';
 const MAX_CELLS = 30;
 const MIN_CELLS = 8;
 
-export function viewOf(job: ExportJob, isLost: boolean): View {
+/** @param heardAt when the job was heard to be so, by the clock here: the server's may be minutes apart. */
+export function viewOf(job: ExportJob, isLost: boolean, heardAt: number): View {
   const isRunning = job.status === 'processing';
   const percent = overallOf(job);
   return {
     percent: job.status === 'pending' && percent === 0 ? null : percent,
     stage: job.attempt > 1 ? `${stageOf(job)} (attempt ${job.attempt})` : stageOf(job),
     speed: isRunning ? job.speed : null,
-    leftMs: isRunning ? job.eta_ms : null,
+    endsAt: isRunning && job.eta_ms !== null ? heardAt + job.eta_ms : null,
     isLost,
   };
 }
@@ -35,9 +37,9 @@ export function viewOf(job: ExportJob, isLost: boolean): View {
  * One line of less than `width` characters: what does not fit is left out, the least important
  * first, because a line that wraps cannot be drawn over.
  */
-export function renderBar(view: View, width: number, paint: Paint): string {
+export function renderBar(view: View, now: number, width: number, paint: Paint): string {
   const percent = `${String(Math.floor(view.percent ?? 0)).padStart(3)} %`;
-  const words = wordsOf(view);
+  const words = wordsOf(view, now);
   const fits = () => percent.length + lengthOf(words) <= width - 1;
   while (words.length > 1 && !fits()) words.pop();
   const text = fits() ? words.map((word) => `  ${word}`).join('') : '';
@@ -57,19 +59,19 @@ function lengthOf(words: readonly string[]): number {
 }
 
 /** The most important first. */
-function wordsOf({ stage, speed, leftMs, isLost }: View): string[] {
+function wordsOf({ stage, speed, endsAt, isLost }: View, now: number): string[] {
   if (isLost) return [LOST, stage];
   return [
     stage,
-    ...(leftMs === null ? [] : [`${formatDuration(leftMs)} left`]),
+    ...(endsAt === null ? [] : [`${formatDuration(endsAt - now)} left`]),
     ...(speed === null ? [] : [`${speed.toFixed(1)}x`]),
   ];
 }
 
 /** The same as a plain line. */
-export function renderLine(view: View): string {
+export function renderLine(view: View, now: number): string {
   const percent = view.percent === null ? '' : `${Math.floor(view.percent)} %  `;
-  return `${percent}${wordsOf(view).join('  ')}`;
+  return `${percent}${wordsOf(view, now).join('  ')}`;
 }
 
 /** Equal for two views between which nothing happened that is worth a line in a log. */

@@ -58,14 +58,15 @@ export class Session {
     if (this.#isTalkative) this.#display.say(text);
   }
 
-  showJob(job: ExportJob, isLost: boolean): void {
-    if (this.#isTalkative) this.#display.show(viewOf(job, isLost));
+  /** @param heardAt epoch ms. */
+  showJob(job: ExportJob, isLost: boolean, heardAt: number): void {
+    if (this.#isTalkative) this.#display.show(viewOf(job, isLost, heardAt));
   }
 
   /** Bytes on their way. */
   showBytes(stage: string, done: number, all: number | null): void {
     const percent = all === null || all === 0 ? null : (100 * done) / all;
-    const view = { percent, stage, speed: null, leftMs: null, isLost: false };
+    const view = { percent, stage, speed: null, endsAt: null, isLost: false };
     if (this.#isTalkative) this.#display.show(view);
   }
 

@@ -4,13 +4,18 @@ import type { Sink } from './io.ts';
 import type { Paint } from './text.ts';
 
 const CLEAR_LINE = '\r\x1b[2K';
+const TICK_MS = 1000;
 
-/** Draws over one line on a terminal; elsewhere a plain line for each change and each tenth. */
+/**
+ * Draws over one line on a terminal, each second while there is a time to count down; elsewhere a plain line for
+ * each change and each tenth. Who shows something must `end` it.
+ */
 export class Display {
   readonly #sink: Sink;
   readonly #paint: Paint;
   #drawn = '';
   #key = '';
+  #ticking: NodeJS.Timeout | undefined;
 
   constructor(sink: Sink, paint: Paint) {
     this.#sink = sink;
@@ -18,8 +23,8 @@ export class Display {
   }
 
   show(view: View): void {
-    if (this.#sink.isTerminal) this.#draw(view);
-    else if (keyOf(view) !== this.#key) this.#sink.write(`${renderLine(view)}\n`);
+    if (this.#sink.isTerminal) this.#animate(view);
+    else if (keyOf(view) !== this.#key) this.#sink.write(`${renderLine(view, Date.now())}\n`);
     this.#key = keyOf(view);
   }
 
@@ -31,12 +36,19 @@ export class Display {
 
   /** Takes the bar away, for whoever writes next. */
   end(): void {
+    clearInterval(this.#ticking);
     if (this.#drawn !== '') this.#sink.write(CLEAR_LINE);
     this.#drawn = '';
   }
 
+  #animate(view: View): void {
+    clearInterval(this.#ticking);
+    this.#draw(view);
+    if (view.endsAt !== null) this.#ticking = setInterval(() => this.#draw(view), TICK_MS);
+  }
+
   #draw(view: View): void {
-    const line = renderBar(view, this.#sink.width, this.#paint);
+    const line = renderBar(view, Date.now(), this.#sink.width, this.#paint);
     if (line !== this.#drawn) this.#sink.write(`${CLEAR_LINE}${line}`);
     this.#drawn = line;
   }

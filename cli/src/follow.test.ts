@@ -57,6 +57,24 @@ describe('following', () => {
     expect([...new Set(told)]).toEqual([0, 10, 20, 100]);
   });
 
+  it('tells when the job came, not when its connection changed', async () => {
+    const server = silent();
+    const told: unknown[] = [];
+    const from = Date.now();
+    const stop = new AbortController();
+    const end = followToEnd(server, {
+      ...begin,
+      signal: stop.signal,
+      onState: ({ progress }, isLost, heardAt) => told.push([progress, isLost, heardAt - from]),
+    });
+    await vi.advanceTimersByTimeAsync(2000);
+    server.hear(processing({ seq: 1001, progress: 10 }));
+    stop.abort(new Interrupted(130, 'Stopped.'));
+    await expect(end).rejects.toThrow('Stopped.');
+    expect(told).toContainEqual([0, true, 0]);
+    expect(told.at(-1)).toEqual([10, true, 2000]);
+  });
+
   it('says that the connection is lost, and gives up when patience ends', async () => {
     const lost: boolean[] = [];
     const end = followToEnd(silent(), {

@@ -12,9 +12,9 @@ export interface Following {
   readonly patienceMs: number;
   /**
    * Called at every change of the job or of the connection, none left out. `isLost` when the job may be
-   * old because the server is out of reach.
+   * old because the server is out of reach; `heardAt` is when the job came, epoch ms.
    */
-  readonly onState: (job: ExportJob, isLost: boolean) => void;
+  readonly onState: (job: ExportJob, isLost: boolean, heardAt: number) => void;
 }
 
 /**
@@ -27,6 +27,8 @@ export async function followToEnd(
 ): Promise<EndedJob> {
   const ended = Promise.withResolvers<EndedJob>();
   const watch = client.watchExport(job.id, { initial: job, signal });
+  let heard: ExportJob | null = null;
+  let heardAt = 0;
   let timer: NodeJS.Timeout | undefined;
   const giveUp = () => {
     const minutes = `${Math.round(patienceMs / 6000) / 10} min`;
@@ -44,7 +46,9 @@ export async function followToEnd(
     if (signal.aborted) return ended.reject(signal.reason);
     if (state.error !== null) return ended.reject(state.error);
     setPatience(state.connection);
-    if (state.job !== null) onState(state.job, state.stale);
+    if (state.job !== heard) heardAt = Date.now();
+    heard = state.job;
+    if (state.job !== null) onState(state.job, state.stale, heardAt);
     if (isEnded(state.job)) ended.resolve(state.job);
   };
   const unsubscribe = watch.subscribe(look);

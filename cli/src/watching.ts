@@ -77,10 +77,10 @@ async function follow(session: Session, job: ExportJob, patienceMs: number) {
       job,
       signal,
       patienceMs,
-      onState(now, isLost) {
+      onState(now, isLost, heardAt) {
         if (now !== told) session.event(now);
         told = now;
-        session.showJob(now, isLost);
+        session.showJob(now, isLost, heardAt);
       },
     });
   } catch (error) {

@@ -67,6 +67,7 @@ export const complete = (output: Partial<Of<'complete'>['output']> = {}): Of<'co
   output_video_key: 'out/film.mp4',
   output_url: '/api/videos/download/out%2Ffilm.mp4',
   verified: true,
+  rendered: null,
 });
 
 export const failed = (error: string): Of<'error'> => ({

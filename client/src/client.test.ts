@@ -205,6 +205,20 @@ describe('the other calls', () => {
     ]);
   });
 
+  it('are all that a client shows', () => {
+    expect(Object.keys(createClient()).toSorted()).toEqual([
+      'cancelExport',
+      'createExport',
+      'deleteExport',
+      'downloadUrl',
+      'getExport',
+      'listExports',
+      'retryExport',
+      'uploadFile',
+      'watchExport',
+    ]);
+  });
+
   it('an abort wins over a running call and its retries', async () => {
     const abort = new AbortController();
     await using server = await viewerServer({

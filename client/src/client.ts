@@ -48,6 +48,9 @@ export interface ListOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Exported by no entry, so that only this package finds what is behind it. */
+export const HTTP = Symbol();
+
 export interface ExportClient {
   /** Uploads when given a file, then creates the job. Repeats what is safe to repeat. */
   createExport(
@@ -68,8 +71,8 @@ export interface ExportClient {
   deleteExport(id: string): Promise<void>;
   /** Where a finished job's file is. */
   downloadUrl(job: { output_url: string }): string;
-  /** What the other entries of this package call through. */
-  readonly http: Http;
+  /** Not for callers: what the other entries of this package call through. */
+  readonly [HTTP]: Http;
 }
 
 /**
@@ -94,6 +97,6 @@ export function createClient(config: ClientConfig = {}): ExportClient {
     listExports: async (options) => (await calls()).listExports(http, options),
     // Where no base is known, as in server rendering, a path stays one.
     downloadUrl: ({ output_url }) => (config.baseUrl ? http.url(output_url) : output_url),
-    http,
+    [HTTP]: http,
   };
 }

@@ -3,6 +3,7 @@ import type { ExportJob } from '@export-jobs/protocol';
 import { FeedLog } from '../test/feed-log.ts';
 import { complete, message, running, waiting } from '../test/jobs.ts';
 import { json, problem, viewerServer, type Handlers } from '../test/viewer-server.ts';
+import { soon } from '../test/soon.ts';
 import { createClient, type ClientConfig } from './client.ts';
 import { watchExports, type ExportsOptions, type ExportsState } from './feed.ts';
 import type { Timing } from './timing.ts';
@@ -46,11 +47,9 @@ async function watching(
     await server[Symbol.asyncDispose]();
   };
   const on = (connection: ExportsState['connection']) =>
-    vi.waitFor(() => expect(watch.getSnapshot().connection).toBe(connection), { timeout: 5000 });
+    soon(() => expect(watch.getSnapshot().connection).toBe(connection));
   const shows = (...ids: string[]) =>
-    vi.waitFor(() => expect(watch.getSnapshot().jobs.map(({ id }) => id)).toEqual(ids), {
-      timeout: 5000,
-    });
+    soon(() => expect(watch.getSnapshot().jobs.map(({ id }) => id)).toEqual(ids));
   return { server, client, watch, seen, stop, on, shows, [Symbol.asyncDispose]: dispose };
 }
 
@@ -66,7 +65,7 @@ describe('one socket for all exports', () => {
     log.say(job('newest', 4, waiting(1000)));
     await it.shows('newest', 'new', 'old');
     log.say(job('old', 1, complete(5000)));
-    await vi.waitFor(() => expect(it.watch.get('old')?.status).toBe('complete'));
+    await soon(() => expect(it.watch.get('old')?.status).toBe('complete'));
     await it.shows('newest', 'new', 'old');
     expect([it.server.dials(), it.watch.getSnapshot().stale]).toEqual([1, false]);
     expect(it.watch.get('nobody')).toBeNull();
@@ -80,12 +79,12 @@ describe('one socket for all exports', () => {
     const before = it.watch.getSnapshot();
     expect(it.watch.getSnapshot()).toBe(before);
     log.report(job('a', 1, running(1420, 42)));
-    await vi.waitFor(() => expect(it.watch.get('a')?.progress).toBe(42));
+    await soon(() => expect(it.watch.get('a')?.progress).toBe(42));
     const after = it.watch.getSnapshot();
     expect(after.jobs).not.toBe(before.jobs);
     expect(after.jobs[0]).toBe(before.jobs[0]);
     log.cut();
-    await vi.waitFor(() =>
+    await soon(() =>
       expect(it.seen.find(({ connection }) => connection === 'reconnecting')?.jobs).toBe(
         after.jobs,
       ),
@@ -147,7 +146,7 @@ describe('one socket for all exports', () => {
     await using it = await watching(handlers, {}, { getToken, timing: { uptime: 0 } });
     await it.on('live');
     log.cut();
-    await vi.waitFor(() => expect(it.server.dials()).toBe(2));
+    await soon(() => expect(it.server.dials()).toBe(2));
     await it.on('live');
     expect(asked).toEqual([
       [null, 'feed'],
@@ -205,7 +204,7 @@ describe('one socket for all exports', () => {
       if (connection === 'live') abort.abort();
     }
     expect(counts.at(-1)).toBe(1);
-    await vi.waitFor(() => expect(log.viewers).toBe(0));
+    await soon(() => expect(log.viewers).toBe(0));
     expect(it.watch.getSnapshot().connection).toBe('idle');
     it.watch.subscribe(() => undefined);
     await it.client.listExports();
@@ -243,7 +242,7 @@ describe('a filter', () => {
     await it.on('live');
     const told = it.seen.length;
     log.report(job('a', 1, running(1500, 50)));
-    await vi.waitFor(() => expect(it.watch.get('a')?.progress).toBe(50));
+    await soon(() => expect(it.watch.get('a')?.progress).toBe(50));
     expect(it.seen).toHaveLength(told);
   });
 });
@@ -289,11 +288,11 @@ describe('what happened while it was away', () => {
     expect(log.asked).toEqual(['/api/feed?']);
     it.watch.offer([listed]);
     expect(it.watch.get('old')?.status).toBe('processing');
-    await vi.waitFor(() => expect(it.watch.get('old')?.status).toBe('complete'));
+    await soon(() => expect(it.watch.get('old')?.status).toBe('complete'));
     expect(log.lists).toEqual(['/api/jobs?limit=100', '/api/jobs?limit=100&cursor=100']);
     it.watch.offer([job('old', 1)]);
     log.say(job('last', 999));
-    await vi.waitFor(() => expect(it.watch.get('last')).not.toBeNull());
+    await soon(() => expect(it.watch.get('last')).not.toBeNull());
     expect(log.lists).toHaveLength(2);
   });
 
@@ -305,9 +304,9 @@ describe('what happened while it was away', () => {
     log.say(job('b', 2, complete(3000)));
     const cursor = log.ready();
     log.say(job('c', 3));
-    await vi.waitFor(() => expect(it.watch.get('c')).not.toBeNull());
+    await soon(() => expect(it.watch.get('c')).not.toBeNull());
     log.cut();
-    await vi.waitFor(() => expect(it.server.dials()).toBe(2));
+    await soon(() => expect(it.server.dials()).toBe(2));
     await it.on('live');
     expect(log.asked.at(-1)).toBe(`/api/feed?since=${cursor}`);
   });
@@ -346,7 +345,7 @@ describe('what happened while it was away', () => {
     log.report(job('new', 2, running(2300, 30)));
     await it.shows('new', 'a');
     log.note(job('a', 1, running(2000, 0)));
-    await vi.waitFor(() => {
+    await soon(() => {
       log.report(job('a', 1, running(2400, 40)));
       expect(it.watch.get('a')).toMatchObject({ status: 'processing', progress: 40 });
     });
@@ -368,7 +367,7 @@ describe('what happened while it was away', () => {
     await using it = await watching(log.handlers, { keep: 2, status: 'pending' });
     await it.on('live');
     for (let n = 2; n < 7; n += 1) log.say(job(`done-${n}`, n, complete(3000)));
-    await vi.waitFor(() => expect(it.watch.get('done-6')).not.toBeNull());
+    await soon(() => expect(it.watch.get('done-6')).not.toBeNull());
     const kept = [2, 3, 4, 5, 6].filter((n) => it.watch.get(`done-${n}`) !== null);
     expect(kept).toEqual([5, 6]);
   });
@@ -398,7 +397,7 @@ describe('faults', () => {
     log.say(job('a', 1));
     await using it = await watching({ ...log.handlers, pong: false });
     await it.on('live');
-    await vi.waitFor(() => expect(it.server.dials()).toBeGreaterThan(1));
+    await soon(() => expect(it.server.dials()).toBeGreaterThan(1));
     await it.on('live');
     await it.shows('a');
   });
@@ -458,16 +457,16 @@ describe('faults', () => {
     log.note(job('a', 1, complete(3000)));
     log.note(job('c', 3));
     await it.shows('c', 'b', 'a');
-    await vi.waitFor(() => expect(it.watch.get('a')?.status).toBe('complete'));
+    await soon(() => expect(it.watch.get('a')?.status).toBe('complete'));
     expect(purposes).toEqual(new Set(['call', 'feed']));
     log.note(job('b', 2, complete(3000)));
     log.ways.socket = true;
     await it.on('live');
-    await vi.waitFor(() => expect(it.watch.get('b')?.status).toBe('complete'));
+    await soon(() => expect(it.watch.get('b')?.status).toBe('complete'));
     log.say(job('d', 4));
     await it.shows('d', 'c', 'b', 'a');
     // One that was on its way may still arrive; polls go on for ever.
-    await vi.waitFor(async () => {
+    await soon(async () => {
       const { length } = log.lists;
       await new Promise((resolve) => setTimeout(resolve, 150));
       expect(log.lists).toHaveLength(length);
@@ -495,9 +494,7 @@ describe('faults', () => {
     await using it = await watching(log.handlers, { initial });
     await it.on('polling');
     log.note(job('old', 1, complete(3000)));
-    await vi.waitFor(() => expect(it.watch.get('old')?.status).toBe('complete'), {
-      timeout: 5000,
-    });
+    await soon(() => expect(it.watch.get('old')?.status).toBe('complete'));
     const isFurther = (url: string) => url.includes('cursor=');
     const further = log.lists.filter(isFurther).length;
     expect(further).toBe(2);
@@ -531,7 +528,7 @@ describe('faults', () => {
     const getToken: ClientConfig['getToken'] = (_job, purpose) =>
       purpose === 'feed' ? 'feed' : null;
     await using it = await watching(handlers, {}, { getToken });
-    await vi.waitFor(() => expect(log.asked).toContain('/api/jobs?limit=100'));
+    await soon(() => expect(log.asked).toContain('/api/jobs?limit=100'));
     log.ways.socket = true;
     await it.on('live');
     await it.shows('a');

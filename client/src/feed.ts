@@ -1,6 +1,6 @@
 import type { ExportJob, JobStatus } from '@export-jobs/protocol';
 import { advance, withReport, type Report } from './advance.ts';
-import type { ExportClient } from './client.ts';
+import { HTTP, type ExportClient } from './client.ts';
 import { ExportApiError } from './errors.ts';
 import { waysOf, type Followed } from './follow.ts';
 import { isDeletion, isEnded, isJobReply, isReady, isReport } from './guards.ts';
@@ -53,7 +53,7 @@ export interface ExportsOptions extends ExportsFilter {
  * `feed`; where no socket gets through, for an owner's.
  */
 export function watchExports(client: ExportClient, options: ExportsOptions = {}): ExportsWatch {
-  return new ExportsWatch(client.http, options);
+  return new ExportsWatch(client[HTTP], options);
 }
 
 /**

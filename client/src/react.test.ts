@@ -9,6 +9,7 @@ import { FeedLog } from '../test/feed-log.ts';
 import { JobLog } from '../test/job-log.ts';
 import { cancelled, complete, running, waiting } from '../test/jobs.ts';
 import { json, problem, viewerServer, type Handlers } from '../test/viewer-server.ts';
+import { soon } from '../test/soon.ts';
 import { createClient, type ExportClient } from './client.ts';
 import { nextCreateState, type CreateState } from './create-state.ts';
 import { listReducer, NO_LIST, onPages } from './list-state.ts';
@@ -162,9 +163,9 @@ describe('mounted, in strict mode', () => {
 
   async function mount(client: ReturnType<typeof createClient>, component: () => ReactNode) {
     const { createRoot } = await import('react-dom/client');
-    const container = page.document.createElement('div');
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as much of an element as React needs
-    const root = createRoot(container as unknown as Element);
+    // As much of an element as React needs.
+    const container = document.createElement('div');
+    const root = createRoot(container);
     roots.push(root);
     const provided = createElement(ExportsProvider, { client }, createElement(component));
     root.render(createElement(StrictMode, null, provided));
@@ -177,12 +178,12 @@ describe('mounted, in strict mode', () => {
     const client = clientOf();
     const Percent = () => `${useExportJob('job-1').job?.progress ?? '-'}`;
     const mounted = await Promise.all([1, 2, 3].map(() => mount(client, Percent)));
-    await vi.waitFor(() => expect(mounted.map(({ text }) => text())).toEqual(['5', '5', '5']));
+    await soon(() => expect(mounted.map(({ text }) => text())).toEqual(['5', '5', '5']));
     log.say(running(2000, 50));
-    await vi.waitFor(() => expect(mounted.map(({ text }) => text())).toEqual(['50', '50', '50']));
+    await soon(() => expect(mounted.map(({ text }) => text())).toEqual(['50', '50', '50']));
     expect(server.dials()).toBe(1);
     for (const { root } of mounted) root.unmount();
-    await vi.waitFor(() => expect(server.openSockets()).toBe(0));
+    await soon(() => expect(server.openSockets()).toBe(0));
   });
 
   it('a hundred mounts leave nothing behind, and nothing is shown after an unmount', async () => {
@@ -194,10 +195,10 @@ describe('mounted, in strict mode', () => {
     };
     for (let n = 0; n < 100; n += 1) {
       const { root, text } = await mount(client, Percent);
-      await vi.waitFor(() => expect(text()).not.toBe(''), { interval: 1 });
+      await soon(() => expect(text()).not.toBe(''), { interval: 1 });
       root.unmount();
     }
-    await vi.waitFor(() => expect([server.openSockets(), log.watchers]).toEqual([0, 0]));
+    await soon(() => expect([server.openSockets(), log.watchers]).toEqual([0, 0]));
     const before = renders;
     const watch = sharedWatch(client, 'job-1', undefined);
     expect(watch.getSnapshot().connection).toBe('idle');
@@ -220,15 +221,15 @@ describe('mounted, in strict mode', () => {
         .jobs.map(({ id }) => id)
         .join();
     const mounted = await Promise.all([Ids, Ids, Ids].map((show) => mount(client, show)));
-    await vi.waitFor(() => expect(mounted.map(({ text }) => text())).toEqual(['a', 'a', 'a']));
+    await soon(() => expect(mounted.map(({ text }) => text())).toEqual(['a', 'a', 'a']));
     feed.say({ ...waiting(1000), id: 'b', created_at: 2 });
-    await vi.waitFor(() => expect(mounted[2]?.text()).toBe('b,a'));
+    await soon(() => expect(mounted[2]?.text()).toBe('b,a'));
     expect(feeds.dials()).toBe(1);
     const other = await mount(client, Waiting);
-    await vi.waitFor(() => expect(other.text()).toBe('b'));
+    await soon(() => expect(other.text()).toBe('b'));
     expect(feeds.dials()).toBe(2);
     for (const { root } of [...mounted, other]) root.unmount();
-    await vi.waitFor(() => expect([feeds.openSockets(), feed.viewers]).toEqual([0, 0]));
+    await soon(() => expect([feeds.openSockets(), feed.viewers]).toEqual([0, 0]));
   });
 
   it('a burst of reports is one render a frame', async () => {
@@ -249,15 +250,15 @@ describe('mounted, in strict mode', () => {
     const draw = () => {
       for (const frame of frames.splice(0)) frame();
     };
-    await vi.waitFor(() => {
+    await soon(() => {
       draw();
       expect(text()).toBe('0');
     });
     for (let n = 1; n < 50; n += 1) feed.report({ ...running(1000 + n, n), id: 'a' });
-    await vi.waitFor(() => expect(sharedFeed(client, {}).get('a')?.progress).toBe(49));
+    await soon(() => expect(sharedFeed(client, {}).get('a')?.progress).toBe(49));
     expect([text(), frames.length]).toEqual(['0', 1]);
     draw();
-    await vi.waitFor(() => expect(text()).toBe('49'));
+    await soon(() => expect(text()).toBe('49'));
     expect(shown.filter((progress) => progress > 0 && progress < 49)).toEqual([]);
   });
 
@@ -276,20 +277,20 @@ describe('mounted, in strict mode', () => {
       return now.jobs.map(({ id, progress }) => `${id}${progress}`).join(' ');
     };
     const { text } = await mount(client, Rows);
-    const shows = (rows: string) => vi.waitFor(() => expect(text()).toBe(rows));
+    const shows = (rows: string) => soon(() => expect(text()).toBe(rows));
     await shows('e100 d100');
-    await vi.waitFor(() => expect(history?.cursor).toBe('2'));
+    await soon(() => expect(history?.cursor).toBe('2'));
     history?.loadMore();
     await shows('e100 d100 c0 b100');
     feed.say({ ...waiting(1000), id: 'f', created_at: 9 });
     feed.report({ ...running(1300, 30), id: 'c', created_at: 2 });
     await shows('f0 e100 d100 c30 b100');
-    await vi.waitFor(() => expect(history?.cursor).toBe('4'));
+    await soon(() => expect(history?.cursor).toBe('4'));
     history?.refresh();
     feed.say({ ...complete(3000), id: 'c', created_at: 2 });
     history?.loadMore();
     await shows('f0 e100 d100 c100 b100 a100');
-    await vi.waitFor(() => expect(history?.cursor).toBeNull());
+    await soon(() => expect(history?.cursor).toBeNull());
     expect([feeds.dials(), history?.connection]).toEqual([1, 'live']);
   });
 
@@ -311,14 +312,14 @@ describe('mounted, in strict mode', () => {
       return now.jobs.map(({ id, progress }) => `${id}${progress}`).join(' ');
     };
     const { text } = await mount(createClient({ baseUrl: refusing.baseUrl }), Rows);
-    await vi.waitFor(() => expect([text(), history?.connection]).toEqual(['a0', 'closed']));
+    await soon(() => expect([text(), history?.connection]).toEqual(['a0', 'closed']));
     expect(history).toMatchObject({ error: null, feedError: { code: 'unauthorized' } });
     row = { ...running(1500, 50), id: 'a' };
     history?.refresh();
-    await vi.waitFor(() => expect(text()).toBe('a50'));
+    await soon(() => expect(text()).toBe('a50'));
     row = { ...running(1600, 60), id: 'b', created_at: 0 };
     history?.refresh();
-    await vi.waitFor(() => expect(text()).toBe('b60'));
+    await soon(() => expect(text()).toBe('b60'));
   });
 
   it('a list shows no page that was asked for with another filter, nor rows of another client', async () => {
@@ -352,17 +353,17 @@ describe('mounted, in strict mode', () => {
       return createElement(ExportsProvider, { client }, createElement(Rows, { status }));
     };
     const { text } = await mount(clientOf(), Choice);
-    await vi.waitFor(() => expect(text()).toBe('complete: complete'));
-    await vi.waitFor(() => expect(list?.cursor).toBe('more'));
+    await soon(() => expect(text()).toBe('complete: complete'));
+    await soon(() => expect(list?.cursor).toBe('more'));
     list?.loadMore();
-    await vi.waitFor(() => expect(late).toHaveLength(1));
+    await soon(() => expect(late).toHaveLength(1));
     choose({ status: 'error', client: first });
-    await vi.waitFor(() => expect(text()).toBe('error: error'));
+    await soon(() => expect(text()).toBe('error: error'));
     for (const reply of late) reply();
     await first?.listExports({ status: 'pending' });
     expect(text()).toBe('error: error');
     choose({ status: 'error', client: second });
-    await vi.waitFor(() => expect(text()).toBe('error: '));
+    await soon(() => expect(text()).toBe('error: '));
   });
 
   it('a history of one status loses what leaves it, and another status needs no other socket', async () => {
@@ -388,12 +389,12 @@ describe('mounted, in strict mode', () => {
       return `${status} ${loaded} ${jobs.map(({ id }) => id).join()}`;
     };
     const { text } = await mount(client, Rows);
-    await vi.waitFor(() => expect(text()).toBe('processing true a'));
-    await vi.waitFor(() => expect(feed.viewers).toBe(1));
+    await soon(() => expect(text()).toBe('processing true a'));
+    await soon(() => expect(feed.viewers).toBe(1));
     feed.say({ ...complete(3000), id: 'a', created_at: 1 });
-    await vi.waitFor(() => expect(text()).toBe('processing true '));
+    await soon(() => expect(text()).toBe('processing true '));
     choose('complete');
-    await vi.waitFor(() => expect(text()).toBe('complete true a'));
+    await soon(() => expect(text()).toBe('complete true a'));
     expect(feeds.dials()).toBe(1);
   });
 
@@ -414,9 +415,9 @@ describe('mounted, in strict mode', () => {
       return `${job?.status} ${useExports({ initial: list }).jobs[0]?.status}`;
     };
     const { text } = await mount(client, Both);
-    await vi.waitFor(() => expect(text()).toBe('processing processing'));
+    await soon(() => expect(text()).toBe('processing processing'));
     await cancel?.('a');
-    await vi.waitFor(() => expect(text()).toBe('cancelled cancelled'));
+    await soon(() => expect(text()).toBe('cancelled cancelled'));
   });
 
   it('the time left goes down between two reports', async () => {
@@ -426,17 +427,14 @@ describe('mounted, in strict mode', () => {
       return `${left?.ms} ${left?.p90Ms}`;
     };
     const { text } = await mount(clientOf(), Left);
-    await vi.waitFor(() => expect(text()).toBe('10000 20000'));
+    await soon(() => expect(text()).toBe('10000 20000'));
     const counted = async (below: number) =>
-      vi.waitFor(
-        () => {
-          const [ms = 0, p90Ms = 0] = (text() ?? '').split(' ').map(Number);
-          expect(ms).toBeLessThan(below);
-          expect(p90Ms - ms).toBe(10_000);
-          return ms;
-        },
-        { timeout: 5000 },
-      );
+      soon(() => {
+        const [ms = 0, p90Ms = 0] = (text() ?? '').split(' ').map(Number);
+        expect(ms).toBeLessThan(below);
+        expect(p90Ms - ms).toBe(10_000);
+        return ms;
+      });
     await counted(await counted(10_000));
   });
 
@@ -457,15 +455,15 @@ describe('mounted, in strict mode', () => {
       return now.state.phase;
     };
     const { text } = await mount(createClient({ baseUrl: uploads.baseUrl }), Sending);
-    await vi.waitFor(() => expect(text()).toBe('idle'));
+    await soon(() => expect(text()).toBe('idle'));
     expect(await upload?.start(new Blob(['hello']))).toBeNull();
-    await vi.waitFor(() => expect(text()).toBe('failed'));
+    await soon(() => expect(text()).toBe('failed'));
     expect(upload?.state).toMatchObject({
       error: { name: 'ExportApiError', code: 'body_too_large' },
     });
     refuse = false;
     expect(await upload?.start(new Blob(['hello']))).toMatchObject({ size: 5 });
-    await vi.waitFor(() => expect(text()).toBe('uploaded'));
+    await soon(() => expect(text()).toBe('uploaded'));
   });
 
   it('an upload is stopped by an abort and by an unmount', async () => {
@@ -482,14 +480,14 @@ describe('mounted, in strict mode', () => {
       return now.state.phase;
     };
     const { root, text } = await mount(createClient({ baseUrl: uploads.baseUrl }), Sending);
-    await vi.waitFor(() => expect(upload).toBeDefined());
+    await soon(() => expect(upload).toBeDefined());
     const first = upload?.start(new Blob(['hello']));
-    await vi.waitFor(() => expect(puts).toHaveLength(1));
+    await soon(() => expect(puts).toHaveLength(1));
     upload?.abort();
     expect(await first).toBeNull();
-    await vi.waitFor(() => expect(text()).toBe('idle'));
+    await soon(() => expect(text()).toBe('idle'));
     const second = upload?.start(new Blob(['hello']));
-    await vi.waitFor(() => expect(puts).toHaveLength(2));
+    await soon(() => expect(puts).toHaveLength(2));
     root.unmount();
     expect(await second).toBeNull();
     await Promise.all(puts);

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { JobLog } from '../test/job-log.ts';
 import { complete, message, running, waiting } from '../test/jobs.ts';
 import { json, problem, viewerServer, type Handlers } from '../test/viewer-server.ts';
+import { soon } from '../test/soon.ts';
 import { createClient } from './client.ts';
 import type { Timing } from './timing.ts';
 import type { WatchState } from './watch.ts';
@@ -35,7 +36,7 @@ async function watching(handlers: Handlers, timing: Partial<Timing> = {}) {
   const seen: WatchState[] = [];
   const stop = watch.subscribe(() => seen.push(watch.getSnapshot()));
   const via = (way: WatchState['via']) =>
-    vi.waitFor(() => expect(watch.getSnapshot().via).toBe(way), { timeout: 5000, interval: 2 });
+    soon(() => expect(watch.getSnapshot().via).toBe(way), { interval: 2 });
   const dispose = async () => {
     stop();
     await server[Symbol.asyncDispose]();
@@ -68,12 +69,12 @@ describe('where no socket gets through', () => {
     await it.via('stream');
     expect(it.watch.getSnapshot()).toMatchObject({ connection: 'live', stale: false });
     log.say(running(2000, 50));
-    await vi.waitFor(() => expect(it.watch.getSnapshot().job?.progress).toBe(50));
+    await soon(() => expect(it.watch.getSnapshot().job?.progress).toBe(50));
     log.say(complete(3000));
     expect((await it.watch.result()).status).toBe('complete');
     expect([...log.credentials]).toEqual(['Bearer ej1.k1.abc']);
     expect(log.asked.join(' ')).not.toContain('ej1.k1.abc');
-    await vi.waitFor(() => expect(log.watchers).toBe(0));
+    await soon(() => expect(log.watchers).toBe(0));
     expect(it.server.streams()).toBe(1);
   });
 
@@ -138,7 +139,7 @@ describe('where no socket gets through', () => {
         if (dial > 1) beats.push(setInterval(() => stream.write(': \n\n'), 20));
       },
     });
-    await vi.waitFor(() => expect(it.server.streams()).toBe(2));
+    await soon(() => expect(it.server.streams()).toBe(2));
     const { ping = 0, pong = 0 } = QUICK;
     await new Promise((resolve) => setTimeout(resolve, 3 * (ping + pong)));
     beats.forEach(clearInterval);
@@ -168,12 +169,12 @@ describe('where nothing stays open', () => {
     await using it = await watching(log.handlers);
     await it.via('poll');
     expect(it.watch.getSnapshot()).toMatchObject({ connection: 'polling', stale: false });
-    await vi.waitFor(() => expect(log.watchers).toBe(1));
+    await soon(() => expect(log.watchers).toBe(1));
     log.say(running(2000, 0));
     log.say(waiting(3000, 2));
     log.say(running(4000, 0, 2));
-    await vi.waitFor(() => expect(it.watch.getSnapshot().job?.seq).toBe(4000));
-    await vi.waitFor(() => expect(log.watchers).toBe(1));
+    await soon(() => expect(it.watch.getSnapshot().job?.seq).toBe(4000));
+    await soon(() => expect(log.watchers).toBe(1));
     log.say(complete(5000));
     await it.watch.result();
     expect(changesOf(it.seen)).toEqual([
@@ -224,7 +225,7 @@ describe('where nothing stays open', () => {
       },
       { request: 100 },
     );
-    await vi.waitFor(() => expect(polls).toBe(2));
+    await soon(() => expect(polls).toBe(2));
     await it.via('poll');
   });
 
@@ -241,13 +242,13 @@ describe('where nothing stays open', () => {
     };
     await using it = await watching(handlers, { better: 20 });
     await it.via('poll');
-    await vi.waitFor(() => expect(log.watchers).toBe(1));
+    await soon(() => expect(log.watchers).toBe(1));
     gone = true;
     log.cut();
     await expect(it.watch.result()).rejects.toMatchObject({ code: 'unauthorized', status: 401 });
     expect(it.watch.getSnapshot()).toMatchObject({ connection: 'closed', via: null, stale: true });
     // Tries that were on their way may still arrive; at the pace of before there would be some each time.
-    await vi.waitFor(async () => {
+    await soon(async () => {
       const dials = it.server.dials();
       await new Promise((resolve) => setTimeout(resolve, 100));
       expect(it.server.dials()).toBe(dials);
@@ -264,9 +265,9 @@ describe('the way back up', () => {
     const before = it.seen.length;
     Object.assign(log.ways, { socket: true, stream: true });
     await it.via('socket');
-    await vi.waitFor(() => expect(log.watchers).toBe(1));
+    await soon(() => expect(log.watchers).toBe(1));
     log.say(running(2000, 50));
-    await vi.waitFor(() => expect(it.watch.getSnapshot().job?.seq).toBe(2000));
+    await soon(() => expect(it.watch.getSnapshot().job?.seq).toBe(2000));
     expect(it.watch.getSnapshot()).toMatchObject({ connection: 'live', via: 'socket' });
     expect(it.seen.slice(before).some(({ stale }) => stale)).toBe(false);
   });
@@ -286,10 +287,10 @@ describe('the way back up', () => {
     await it.via('poll');
     Object.assign(log.ways, { socket: true, stream: true });
     await it.via('socket');
-    await vi.waitFor(() => expect(late.length).toBeGreaterThan(0));
+    await soon(() => expect(late.length).toBeGreaterThan(0));
     for (const speak of late) speak();
     expect(log.watchers).toBeGreaterThan(1);
-    await vi.waitFor(() => expect(log.watchers).toBe(1));
+    await soon(() => expect(log.watchers).toBe(1));
     expect(it.watch.getSnapshot().via).toBe('socket');
   });
 
@@ -300,7 +301,7 @@ describe('the way back up', () => {
     await it.via('stream');
     const before = it.seen.length;
     const dials = it.server.dials();
-    await vi.waitFor(() => expect(it.server.dials()).toBeGreaterThan(dials + 4));
+    await soon(() => expect(it.server.dials()).toBeGreaterThan(dials + 4));
     expect(it.seen.slice(before)).toEqual([]);
     expect(it.server.streams()).toBe(1);
   });
@@ -347,14 +348,14 @@ describe('waking up', () => {
       log.say(waiting(1000));
       await using it = await watching(log.handlers, frozen);
       await it.via(way);
-      await vi.waitFor(() => expect(log.watchers).toBe(1));
+      await soon(() => expect(log.watchers).toBe(1));
       await settled();
       log.forget();
       log.say(running(2000, 0));
       log.say(waiting(3000, 2));
       expect(it.watch.getSnapshot().job?.seq).toBe(1000);
       events.dispatchEvent(new Event('online'));
-      await vi.waitFor(() => expect(it.watch.getSnapshot().job?.seq).toBe(3000));
+      await soon(() => expect(it.watch.getSnapshot().job?.seq).toBe(3000));
       await it.via(way);
       expect(changesOf(it.seen)).toEqual(['1 pending', '1 processing', '2 pending']);
     },
@@ -371,7 +372,7 @@ describe('waking up', () => {
     log.say(waiting(1000));
     await using it = await watching(log.handlers, { ...frozen, hidden: 30_000 });
     await it.via('stream');
-    await vi.waitFor(() => expect(log.watchers).toBe(1));
+    await soon(() => expect(log.watchers).toBe(1));
     await settled();
     const now = Date.now();
     page.hidden = true;
@@ -381,7 +382,7 @@ describe('waking up', () => {
     vi.spyOn(Date, 'now').mockReturnValue(now + hiddenMs);
     page.hidden = false;
     page.dispatchEvent(new Event(type));
-    await vi.waitFor(() => expect(it.watch.getSnapshot().job?.seq).toBe(2000));
+    await soon(() => expect(it.watch.getSnapshot().job?.seq).toBe(2000));
     expect(it.server.streams()).toBe(2);
   });
 
@@ -395,13 +396,13 @@ describe('waking up', () => {
     await it.via('socket');
     page.dispatchEvent(new Event('visibilitychange'));
     expect(it.watch.getSnapshot().connection).toBe('live');
-    await vi.waitFor(() => expect(it.server.dials()).toBe(2));
+    await soon(() => expect(it.server.dials()).toBe(2));
   });
 
   it('a browser without a network is shown as offline', async () => {
     vi.stubGlobal('navigator', { onLine: false });
     const log = new JobLog({ socket: false, stream: false, poll: false });
     await using it = await watching(log.handlers);
-    await vi.waitFor(() => expect(it.watch.getSnapshot().connection).toBe('offline'));
+    await soon(() => expect(it.watch.getSnapshot().connection).toBe('offline'));
   });
 });

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { PART, partsServer, type Heard } from '../test/parts-server.ts';
 import { json, problem } from '../test/viewer-server.ts';
+import { soon } from '../test/soon.ts';
 import { createClient } from './client.ts';
 import { nextUploadState, type UploadState } from './upload-hook.ts';
 import { UploadPause } from './upload-pause.ts';
@@ -99,7 +100,7 @@ describe('a large file', () => {
     const client = createClient({ baseUrl: server.baseUrl, timing });
     await expect(client.uploadFile(film())).rejects.toMatchObject({ code: 'invalid_body' });
     expect(server.numbers('part').length).toBeLessThan(COUNT);
-    await vi.waitFor(() => expect(server.numbers('abort')).toHaveLength(1));
+    await soon(() => expect(server.numbers('abort')).toHaveLength(1));
   });
 
   it('is asked to be put together again when the answer is lost', async () => {
@@ -132,7 +133,7 @@ describe('a large file', () => {
     const client = createClient({ baseUrl: server.baseUrl, timing });
     const told: number[] = [];
     const upload = client.uploadFile(film(), { pause, onProgress: (sent) => told.push(sent) });
-    await vi.waitFor(() => expect(told.at(-1)).toBe(4 * PART));
+    await soon(() => expect(told.at(-1)).toBe(4 * PART));
     // Nothing else can be waited for than that nothing happens: each turn of the loop would ask for a part.
     for (let n = 0; n < 50; n += 1) await new Promise((resolve) => setImmediate(resolve));
     expect(inOrder(server.numbers('mint'))).toEqual([1, 2, 3, 4]);
@@ -149,7 +150,7 @@ describe('a large file', () => {
     await using server = await partsServer();
     const client = createClient({ baseUrl: server.baseUrl, timing });
     const upload = client.uploadFile(film(), { pause, signal: stop.signal });
-    await vi.waitFor(() => expect(server.heard).toHaveLength(1));
+    await soon(() => expect(server.heard).toHaveLength(1));
     stop.abort(new Error('enough'));
     await expect(upload).rejects.toThrow('enough');
     expect(server.numbers('part')).toEqual([]);
@@ -190,17 +191,16 @@ describe('a large file', () => {
 });
 
 describe('a page that is loaded again', () => {
-  /** Sends until so many parts are there, then vanishes as a page does. */
-  async function vanish(
-    baseUrl: string,
-    store: ReturnType<typeof newStore>,
-    isEnough: () => boolean,
-  ) {
+  type Server = Awaited<ReturnType<typeof partsServer>>;
+
+  /** Sends until five parts are kept and four more are on their way, then vanishes as a page does. */
+  async function vanish(server: Server, store: ReturnType<typeof newStore>) {
     const page = new AbortController();
-    const client = createClient({ baseUrl, timing });
+    const client = createClient({ baseUrl: server.baseUrl, timing });
     const upload = client.uploadFile(film(), { store, signal: page.signal });
     upload.catch(() => undefined);
-    await vi.waitFor(() => expect(isEnough()).toBe(true), { interval: 1 });
+    const isMidway = () => sentIn(store) === 5 && server.numbers('part').length === 9;
+    await soon(() => expect(isMidway()).toBe(true), { interval: 1 });
     page.abort(new Error('gone'));
     await expect(upload).rejects.toThrow('gone');
   }
@@ -222,7 +222,7 @@ describe('a page that is loaded again', () => {
     const store = newStore();
     let isOver = false;
     await using server = await partsServer(stuckAt([6, 7, 8, 9, 10], () => isOver));
-    await vanish(server.baseUrl, store, () => sentIn(store) === 5);
+    await vanish(server, store);
     isOver = true;
     const before = server.heard.length;
     const resumed: number[] = [];
@@ -253,7 +253,7 @@ describe('a page that is loaded again', () => {
       if (isGone) json(call.response, 404, problem('upload_not_found', 404));
       return isGone || stuckAt([6, 7, 8, 9, 10], () => isOver)(call);
     });
-    await vanish(server.baseUrl, store, () => sentIn(store) === 5);
+    await vanish(server, store);
     isOver = true;
     const client = createClient({ baseUrl: server.baseUrl, timing });
     const newer = new File([BYTES], 'film.mov', { lastModified: 8 });

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { cancelled, complete, message, reportOf, running, waiting } from '../test/jobs.ts';
 import { json, problem, viewerServer, type Handlers } from '../test/viewer-server.ts';
+import { soon } from '../test/soon.ts';
 import { createClient } from './client.ts';
 import type { WatchState } from './watch.ts';
 
@@ -218,7 +219,7 @@ describe('faults', () => {
     });
     await using _ = server;
     const result = watch.result();
-    await vi.waitFor(() => expect(server.dials()).toBe(4));
+    await soon(() => expect(server.dials()).toBe(4));
     up = true;
     await result;
     expect(seen.every((state) => state.error === null)).toBe(true);
@@ -234,7 +235,7 @@ describe('faults', () => {
     });
     await using _ = server;
     // Four quick tries, then one at each turn of the ways and at each try of a better one.
-    await vi.waitFor(() => expect(server.dials()).toBeGreaterThan(4));
+    await soon(() => expect(server.dials()).toBeGreaterThan(4));
     const before = server.dials();
     await new Promise((resolve) => setTimeout(resolve, 300));
     stop();
@@ -262,7 +263,7 @@ describe('leaving and waking', () => {
     );
     await using _ = server;
     const result = watch.result();
-    await vi.waitFor(() => expect(watch.getSnapshot().connection).toBe('live'));
+    await soon(() => expect(watch.getSnapshot().connection).toBe('live'));
     abort.abort();
     await expect(result).rejects.toMatchObject({ name: 'AbortError' });
     expect(await closed.promise).toBe(1000);
@@ -281,7 +282,7 @@ describe('leaving and waking', () => {
     await using _ = server;
     stop();
     const back = watch.subscribe(() => undefined);
-    await vi.waitFor(() => expect(watch.getSnapshot().connection).toBe('live'));
+    await soon(() => expect(watch.getSnapshot().connection).toBe('live'));
     expect(server.dials()).toBe(1);
     back();
     expect(await closed.promise).toBe(1000);
@@ -302,7 +303,7 @@ describe('leaving and waking', () => {
     const slow = { ...QUICK, uptime: 1, backoffMin: 60_000, backoffMax: 60_000 };
     const watch = createClient({ baseUrl: server.baseUrl, timing: slow }).watchExport('job-1');
     const result = watch.result();
-    await vi.waitFor(() => expect(watch.getSnapshot().connection).toBe('reconnecting'));
+    await soon(() => expect(watch.getSnapshot().connection).toBe('reconnecting'));
     events.dispatchEvent(new Event('online'));
     expect((await result).status).toBe('complete');
   });

@@ -64,6 +64,7 @@ export function complete(seq: number): ExportJob {
     output_video_key: 'out/1',
     output_url: '/api/videos/download/out%2F1?exp=1&sig=x',
     verified: true,
+    rendered: null,
     output: {
       key: 'out/1',
       filename: 'clip.mp4',

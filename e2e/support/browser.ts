@@ -1,5 +1,6 @@
 import sparticuz from '@sparticuz/chromium';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { PATIENCE_MS } from './processes.ts';
 
 /** A real Chromium that needs nothing installed. */
 export async function launchBrowser(): Promise<Browser> {
@@ -11,8 +12,8 @@ export async function launchBrowser(): Promise<Browser> {
 /** A tab that fails its test when the page throws or writes an error to the console. */
 export async function openTab(context: BrowserContext, url: string): Promise<Page> {
   const page = await context.newPage();
-  // An export may be what is waited for, on a machine that does more than this.
-  page.setDefaultTimeout(90_000);
+  // An export may be what is waited for.
+  page.setDefaultTimeout(PATIENCE_MS);
   page.on('pageerror', (error) => complaintsOf(page).push(String(error)));
   page.on('console', (message) => {
     if (message.type() === 'error') complaintsOf(page).push(message.text());

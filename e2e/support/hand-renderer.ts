@@ -15,7 +15,7 @@ import { Api } from '../../renderer/src/runpod/api.ts';
 import { readWorkerEnv } from '../../renderer/src/runpod/env.ts';
 import type { Stack } from '../../scripts/stack.ts';
 import { post } from './http.ts';
-import { until } from './processes.ts';
+import { PATIENCE_MS, until } from './processes.ts';
 
 const Taken = v.pipe(v.string(), v.parseJson(), v.object({ id: v.string(), input: RenderTicket }));
 const Notice = v.pipe(v.string(), v.parseJson(), RendererNotice);
@@ -35,7 +35,7 @@ export class HandRenderer {
   /** Takes the job that waits for longest, as soon as there is one, and claims its attempt. */
   static async takes({ standIn }: Pick<Stack, 'standIn'>): Promise<HandRenderer> {
     const api = new Api(readWorkerEnv(standIn.workerEnv('by-hand')));
-    const { text } = await api.take(1, false, AbortSignal.timeout(30_000));
+    const { text } = await api.take(1, false, AbortSignal.timeout(PATIENCE_MS));
     const { id, input } = v.parse(Taken, text);
     const body = { nonce: crypto.randomUUID(), provider_job_id: id, worker_id: 'by-hand' };
     return new HandRenderer(

@@ -55,6 +55,8 @@ const hooks = {
   ExportWatch,
   /** Which bar was rendered in which frame. */
   renders: [] as string[],
+  /** In which frame each message of a socket was heard. */
+  heard: [] as number[],
   /** Shows two bars of a job in one root. */
   mount: (id: string) => show(measuredBar(id, 'one'), measuredBar(id, 'two')),
   /** Mounts and unmounts so many times, each time when something is shown. */
@@ -72,7 +74,15 @@ const hooks = {
 };
 export type Hooks = typeof hooks;
 
-Object.assign(window, { hooks });
+/** The browser's own, which notes when it hears something. */
+class NotingSocket extends WebSocket {
+  constructor(url: string, protocols?: string[]) {
+    super(url, protocols);
+    this.addEventListener('message', () => hooks.heard.push(frame));
+  }
+}
+
+Object.assign(window, { hooks, WebSocket: NotingSocket });
 
 const count = () => {
   frame += 1;

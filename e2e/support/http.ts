@@ -14,6 +14,7 @@ import {
   type JobMessage,
 } from '@export-jobs/protocol';
 import * as v from 'valibot';
+import { PATIENCE_MS } from './processes.ts';
 
 /** How often a call is made whose answer the Worker did not give. */
 const TRIES = 3;
@@ -109,7 +110,7 @@ export class Viewer {
   }
 
   /** The first message that fits, past or to come. @throws when the socket closes without it. */
-  async hears(fits: (message: Heard) => boolean, timeoutMs = 60_000): Promise<Heard> {
+  async hears(fits: (message: Heard) => boolean, timeoutMs = PATIENCE_MS): Promise<Heard> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const found = this.heard.find(fits);
@@ -129,7 +130,7 @@ export class Viewer {
   }
 
   /** The job once it has ended. */
-  async end(timeoutMs = 60_000): Promise<ExportJob> {
+  async end(timeoutMs = PATIENCE_MS): Promise<ExportJob> {
     return (await this.hears(({ job }) => 'completed_at' in job, timeoutMs)).job;
   }
 
@@ -152,7 +153,7 @@ function seenAfter(message: WebSocketMessage, last: ExportJob | null): ExportJob
 }
 
 /** Watches a job to its end through any number of lost connections, as a patient viewer would. */
-export async function endOf(base: string, id: string, timeoutMs = 90_000): Promise<ExportJob> {
+export async function endOf(base: string, id: string, timeoutMs = PATIENCE_MS): Promise<ExportJob> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const viewer = new Viewer(base, id);

@@ -1,6 +1,9 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** How long what must come may take on a machine that does ten times more than this, ms. */
+export const PATIENCE_MS = 150_000;
+
 export interface Process {
   readonly pid: number;
   readonly parent: number;
@@ -64,7 +67,7 @@ export function isAlive(pid: number): boolean {
 export async function until<T>(
   what: string,
   ask: () => T | undefined | false | Promise<T | undefined | false>,
-  timeoutMs = 60_000,
+  timeoutMs = PATIENCE_MS,
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   while (Date.now() < deadline) {

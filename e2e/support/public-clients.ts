@@ -32,7 +32,7 @@ const protocolsOf = ({ token }: Watched) =>
 async function pinged(followed: Followed, say: (text: string) => unknown): Promise<void> {
   const { pongs } = followed;
   await say(PING);
-  await until('the answer to a ping', () => followed.pongs > pongs, 10_000);
+  await until('the answer to a ping', () => followed.pongs > pongs);
 }
 
 /** A program, and each line that it prints. */
@@ -149,7 +149,7 @@ export async function eventSource(page: Page, job: Watched): Promise<Client> {
   const isClosed = () => source.evaluate(({ readyState }) => readyState === EventSource.CLOSED);
   return {
     followed,
-    settle: async () => void (await until('it gives up', isClosed, 10_000)),
+    settle: async () => void (await until('it gives up', isClosed)),
     close: () => page.close(),
   };
 }

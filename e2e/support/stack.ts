@@ -8,10 +8,10 @@ import { secretsOf } from '../../scripts/lib/data-dir.ts';
 import { KNOWN_SECRETS, LOGS } from '../../scripts/lib/leaks.ts';
 import { startStack, type Stack, type StackOptions } from '../../scripts/stack.ts';
 
-/** Short enough that a lost renderer is noticed within a test. */
+/** Short enough that a lost renderer is noticed within a test, and longer than a busy machine holds up a sound one. */
 export const IMPATIENT = {
-  leaseMs: 3000,
-  policy: { lease_ms: 4000, retry_base_ms: 200, report_watched_ms: 300 },
+  leaseMs: 6000,
+  policy: { lease_ms: 8000, retry_base_ms: 200, report_watched_ms: 300 },
 } as const;
 
 /** A real stack of its own: a free port, an empty data folder, no page unless asked for. */

@@ -61,6 +61,9 @@ export const Cost = v.object({
 });
 export type Cost = v.InferOutput<typeof Cost>;
 
+/** Who made the file: what it rendered on, and how long it had the job, from its claim to its end. */
+export const Rendered = v.object({ hardware: v.string(), ms: Count });
+
 /** A label of the owner's choosing, by which exports can be listed. */
 export const Tag = v.pipe(v.string(), v.regex(/^[\w.:-]{1,64}$/));
 
@@ -141,6 +144,8 @@ export const ExportJob = v.variant('status', [
     output_url: v.string(),
     /** True when the stored file was compared with what the renderer reported. */
     verified: v.boolean(),
+    /** Null when the renderer did not say itself that it was done: its file was found, or the job made by hand. */
+    rendered: v.optional(v.nullable(Rendered), null),
   }),
   v.object({
     ...base,

@@ -12,6 +12,6 @@
  * - 5: rights of viewers' tokens and of keys, `4401`, and the limits of a plan; files by parts; inputs on other
  *   servers, of which a claim tells by `source.kind`, and what may be wrong with them.
  * - 6: an owner may delete a job; `deleted` in the feed; `upload_cut_off` and `upload_limit`; where a plan allows
- *   them, files of more than 5 GiB, in larger parts.
+ *   them, files of more than 5 GiB, in larger parts; `rendered` of a job that is complete.
  */
 export const PROTOCOL_VERSION = 6;

@@ -62,7 +62,7 @@ async function exportFile(source: string, options: ExportOptionsInput = {}) {
     options: v.parse(ExportOptions, options),
     probe,
     folder,
-    signal: AbortSignal.timeout(30_000),
+    signal: AbortSignal.timeout(120_000),
   });
   return { probe, plan, output, seen: await look(output.path) };
 }
@@ -78,7 +78,7 @@ const CHOICES = CONTAINERS.flatMap((container) =>
 
 describe.skipIf(!ffmpeg)(
   'an export (skipped where there is no ffmpeg)',
-  { timeout: 30_000 },
+  { timeout: 180_000 },
   () => {
     it.each(CHOICES)('of $container $codec has exactly the planned frames', async (options) => {
       const source = await studio.make('plain.mp4', PICTURE_AND_TONE(1));
@@ -283,7 +283,7 @@ describe.skipIf(!ffmpeg)(
         options: v.parse(ExportOptions, {}),
         probe: await probeInput(ffmpeg.tools, folder),
         folder,
-        signal: AbortSignal.timeout(30_000),
+        signal: AbortSignal.timeout(120_000),
         onPlan: ({ encoder }) => tried.push(encoder),
       });
       expect(tried).toEqual(['h264_nvenc', 'libx264']);
@@ -292,7 +292,7 @@ describe.skipIf(!ffmpeg)(
   },
 );
 
-describe.skipIf(!ffmpeg)('a source that cannot be exported', { timeout: 30_000 }, () => {
+describe.skipIf(!ffmpeg)('a source that cannot be exported', { timeout: 180_000 }, () => {
   it('is empty', async () => {
     await writeFile(join(studio.root, 'empty.mp4'), '');
     expect(await refusal(join(studio.root, 'empty.mp4'))).toBe('input_empty');

@@ -78,7 +78,7 @@ async function exportIn(folder: string, confinement: Confinement) {
     options: v.parse(ExportOptions, {}),
     probe,
     folder,
-    signal: AbortSignal.timeout(30_000),
+    signal: AbortSignal.timeout(120_000),
   });
 }
 

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { renderJob } from '../src/job.ts';
 import { JobAborted, type Log } from '../src/runpod/index.ts';
 import { startFakeServer, TOKEN, type FakeServerOptions } from './fake-server.ts';
-import { ffmpeg, PICTURE_AND_TONE, Studio } from './media.ts';
+import { ffmpeg, IN_SECONDS, PICTURE_AND_TONE, SLOW, Studio } from './media.ts';
 
 const patience = { baseMs: 20, capMs: 100 };
 const cleanup: (() => Promise<unknown>)[] = [];
@@ -18,7 +18,7 @@ beforeAll(async () => {
   if (!ffmpeg) return;
   short = await readFile(await studio.make('short.mp4', PICTURE_AND_TONE(1)));
   long = await readFile(await studio.make('long.mp4', PICTURE_AND_TONE(60, '640x360', 30)));
-}, 30_000);
+});
 afterEach(async () => {
   for (const undo of cleanup.splice(0)) await undo();
 });
@@ -26,11 +26,17 @@ afterAll(async () => {
   await studio.close();
 });
 
+interface StartOptions {
+  readonly ticket?: unknown;
+  /** It is told to end before it begins. */
+  readonly aborted?: JobAborted;
+  readonly gpuType?: string;
+  readonly retryMs?: number;
+}
+
 async function start(
   options: FakeServerOptions,
-  ticket?: unknown,
-  aborted?: JobAborted,
-  gpuType?: string,
+  { ticket, aborted, gpuType, retryMs = 20 }: StartOptions = {},
 ) {
   if (!ffmpeg) throw new Error('there is no ffmpeg here');
   const server = await startFakeServer(options);
@@ -43,12 +49,12 @@ async function start(
   const ended = renderJob(
     job,
     { signal: abort.signal, workerId: 'w1', gpuType, log, progress: () => undefined },
-    { ffmpeg, root: studio.root, timing: { retryMs: 20, patience } },
+    { ffmpeg, root: studio.root, timing: { retryMs, patience } },
   );
   const rendering = () =>
     vi.waitFor(
       () => expect(server.progress().some(({ stage }) => stage === 'rendering')).toBe(true),
-      { timeout: 10_000, interval: 10 },
+      { timeout: 60_000, interval: 10 },
     );
   return { server, abort, ended, lines, rendering };
 }
@@ -56,7 +62,7 @@ const leftovers = async () =>
   (await readdir(studio.root)).filter((name) => name.startsWith('export-render-'));
 const errorsOf = (bodies: unknown[]) => bodies.map((body) => v.parse(ErrorBody, body));
 
-describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', { timeout: 20_000 }, () => {
+describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', () => {
   it('goes from claim to completion, and tells the truth about its output', async () => {
     const { server, ended, lines } = await start({ source: short, reportMs: 50 });
     const output = { complete: true, key: 'out/t/j/1/1/film.mp4' };
@@ -86,12 +92,7 @@ describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', { timeou
 
   it('names the GPU that it renders on', async () => {
     const gpuType = 'NVIDIA L4 '.repeat(50);
-    const { server, ended } = await start(
-      { source: Buffer.alloc(0) },
-      undefined,
-      undefined,
-      gpuType,
-    );
+    const { server, ended } = await start({ source: Buffer.alloc(0) }, { gpuType });
     await ended;
     expect(server.said('claim')).toMatchObject([{ hardware: gpuType.slice(0, 200) }]);
   });
@@ -113,6 +114,7 @@ describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', { timeou
     let fenced = false;
     const { server, ended, rendering } = await start({
       source: long,
+      options: SLOW,
       reportMs: 50,
       answer: ({ name }) => (fenced && name === 'progress' ? 'stale_attempt' : undefined),
     });
@@ -120,7 +122,7 @@ describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', { timeou
     fenced = true;
     const fencedAt = performance.now();
     expect(await ended).toEqual({ output: { fenced: true } });
-    expect(performance.now() - fencedAt).toBeLessThan(2500);
+    expect(performance.now() - fencedAt).toBeLessThan(IN_SECONDS);
     expect(server.said('error')).toEqual([]);
     expect(server.said('complete')).toEqual([]);
     expect(await leftovers()).toEqual([]);
@@ -133,7 +135,7 @@ describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', { timeou
       reportMs: 50,
       answer: ({ at }) => (at < awayUntil ? 'hang up' : undefined),
     });
-    await vi.waitFor(() => expect(server.said('claim')).toHaveLength(1));
+    await vi.waitFor(() => expect(server.said('claim')).toHaveLength(1), 20_000);
     awayUntil = Date.now() + 1500;
     await rendering();
     expect(await ended).toMatchObject({ output: { complete: true } });
@@ -143,35 +145,40 @@ describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', { timeou
     let away = false;
     const { server, ended, rendering } = await start({
       source: long,
+      options: SLOW,
       reportMs: 50,
-      leaseMs: 400,
+      leaseMs: 3000,
       answer: () => (away ? 'hang up' : undefined),
     });
     await rendering();
     away = true;
     const awayAt = performance.now();
     expect(await ended).toEqual({ output: { fenced: true } });
-    expect(performance.now() - awayAt).toBeGreaterThan(300);
-    expect(performance.now() - awayAt).toBeLessThan(3000);
+    // From when it was heard last, which was just before.
+    expect(performance.now() - awayAt).toBeGreaterThan(1500);
+    expect(performance.now() - awayAt).toBeLessThan(IN_SECONDS);
     expect(server.said('complete')).toEqual([]);
   });
 
   it('keeps its lease while its progress does not move', async () => {
-    let refused = 0;
-    const { server, ended } = await start({
-      source: short,
-      reportMs: 5000,
-      leaseMs: 600,
-      answer: ({ name }) => {
-        if (name !== 'output' || refused >= 8) return undefined;
-        refused += 1;
-        return refused < 8 ? 'storage_unavailable' : undefined;
+    const leaseMs = 3000;
+    let from = Infinity;
+    const { server, ended } = await start(
+      {
+        source: short,
+        reportMs: 30_000,
+        leaseMs,
+        answer: ({ name, at }) => {
+          if (name !== 'output') return undefined;
+          from = Math.min(from, at);
+          return at - from < 1.2 * leaseMs ? 'storage_unavailable' : undefined;
+        },
       },
-    });
+      { retryMs: 60 },
+    );
     expect(await ended).toMatchObject({ output: { complete: true } });
-    const times = server.heard.filter(({ name }) => name === 'progress').map(({ at }) => at);
-    const gaps = times.slice(1).map((at, i) => at - (times[i] ?? at));
-    expect(Math.max(...gaps)).toBeLessThan(1000);
+    const tries = server.heard.filter(({ name }) => name === 'output');
+    expect((tries.at(-1)?.at ?? 0) - from).toBeGreaterThan(leaseMs);
   });
 
   it('says completion again until it is acknowledged, under one number', async () => {
@@ -220,7 +227,10 @@ describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', { timeou
   });
 
   it('claims a job that came while its process ends, and gives it back', async () => {
-    const { server, ended } = await start({ source: short }, undefined, new JobAborted('shutdown'));
+    const { server, ended } = await start(
+      { source: short },
+      { aborted: new JobAborted('shutdown') },
+    );
     expect(await ended).toEqual({ output: { complete: false, code: 'renderer_shutdown' } });
     expect(server.said('claim')).toHaveLength(1);
     expect(errorsOf(server.said('error'))).toMatchObject([{ code: 'renderer_shutdown' }]);
@@ -228,7 +238,10 @@ describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', { timeou
   });
 
   it('does not claim a job that was stopped before', async () => {
-    const { server, ended } = await start({ source: short }, undefined, new JobAborted('stopped'));
+    const { server, ended } = await start(
+      { source: short },
+      { aborted: new JobAborted('stopped') },
+    );
     expect(await ended).toHaveProperty('error');
     expect(server.heard).toEqual([]);
   });
@@ -251,10 +264,10 @@ describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', { timeou
   });
 
   it('gives the platform an error for a ticket that is none, or is not accepted', async () => {
-    const wrong = await start({ source: short }, { n: 1 });
+    const wrong = await start({ source: short }, { ticket: { n: 1 } });
     expect(await wrong.ended).toEqual({ error: 'the input is not a render ticket' });
     const ticket = { ...wrong.server.ticket, token: 'forged' };
-    const forged = await start({ source: short }, { ...ticket, callback_url: wrong.server.url });
+    const forged = await start({ source: short }, { ticket });
     expect(await forged.ended).toEqual({ error: 'the server could not be told' });
   });
 });

@@ -59,6 +59,11 @@ export class Studio {
   }
 }
 
+/** Options that make a minute of film take minutes, so that an encoder that ends in seconds was ended. */
+export const SLOW = { container: 'webm', codec: 'vp9', width: 1920, height: 1080 } as const;
+/** How long what is stopped at once may take on a machine that does more than this, ms. */
+export const IN_SECONDS = 15_000;
+
 /** `seconds` of a moving picture with a tone. */
 export const PICTURE_AND_TONE = (seconds: number, size = '320x180', rate = 25) =>
   `-f lavfi -i testsrc2=s=${size}:r=${rate}:d=${seconds} -f lavfi -i sine=d=${seconds} ` +

@@ -48,8 +48,8 @@ function work(queue: StandIn, handler: Handler): void {
 }
 
 /** Waits for an assertion to hold. */
-const soon = <T>(check: () => T | Promise<T>, timeout = 8000) =>
-  vi.waitFor(check, { timeout, interval: 25 });
+const soon = <T>(check: () => T | Promise<T>) =>
+  vi.waitFor(check, { timeout: 60_000, interval: 25 });
 
 /** Resolves once the queue has heard this. */
 const heard = (queue: StandIn, op: string) =>
@@ -60,7 +60,7 @@ const over = async (endpoint: ReturnType<typeof endpointOf>, id: string) =>
     const view = await endpoint.status(id);
     expect(view).toMatchObject({ completed: true });
     return view;
-  }, 30_000);
+  });
 
 describe('RunPod’s client at the stand-in', () => {
   it('runs a job and asks for its status until it is over', async () => {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { RenderFailure } from '../src/failure.ts';
 import { UNCONFINED } from '../src/ffmpeg/confine.ts';
 import { superviseEncode } from '../src/ffmpeg/supervise.ts';
-import { ffmpeg, Studio } from './media.ts';
+import { ffmpeg, IN_SECONDS, Studio } from './media.ts';
 
 /** An encode that would go on for hours. */
 const ENDLESS = [
@@ -67,48 +67,48 @@ describe.skipIf(!ffmpeg || !isLinux)('a supervised encode (needs Linux and ffmpe
   }
   const newFolder = () => studio.jobFolder(import.meta.filename);
 
-  it('is gone within two seconds of an abort, and rejects with its reason', async () => {
+  it('is gone soon after an abort, and rejects with its reason', async () => {
     const folder = await newFolder();
     const { abort, ended, frames } = start(folder);
-    await vi.waitFor(() => expect(frames()).toBeGreaterThan(0), 5000);
+    await vi.waitFor(() => expect(frames()).toBeGreaterThan(0), 30_000);
     const reason = new Error('not wanted');
     const startedAt = performance.now();
     abort.abort(reason);
     expect(await ended).toBe(reason);
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(performance.now() - startedAt).toBeLessThan(IN_SECONDS);
     expect(processesIn(folder)).toEqual([]);
   });
 
   it('is not blamed when it was this process that stood still', async () => {
     const folder = await newFolder();
-    const { abort, ended, frames } = start(folder, { stallMs: 1500 });
-    await vi.waitFor(() => expect(frames()).toBeGreaterThan(0), 5000);
+    const { abort, ended, frames } = start(folder, { stallMs: 4000 });
+    await vi.waitFor(() => expect(frames()).toBeGreaterThan(0), 30_000);
     // Once it goes on, its timers are due before anything that came meanwhile is read.
-    const pause = `kill -s STOP ${process.pid}; sleep 2.5; kill -s CONT ${process.pid}`;
+    const pause = `kill -s STOP ${process.pid}; sleep 5; kill -s CONT ${process.pid}`;
     await once(spawn('/bin/sh', ['-c', pause]), 'close');
     const before = frames();
-    await vi.waitFor(() => expect(frames()).toBeGreaterThan(before), 3000);
+    await vi.waitFor(() => expect(frames()).toBeGreaterThan(before), 30_000);
     const reason = new Error('not wanted');
     abort.abort(reason);
     expect(await ended).toBe(reason);
   });
 
-  it('is killed within two seconds even when it is frozen', async () => {
+  it('is killed even when it is frozen', async () => {
     const folder = await newFolder();
     const { abort, ended, frames } = start(folder);
-    await vi.waitFor(() => expect(frames()).toBeGreaterThan(0), 5000);
+    await vi.waitFor(() => expect(frames()).toBeGreaterThan(0), 30_000);
     for (const pid of processesIn(folder)) process.kill(pid, 'SIGSTOP');
     const startedAt = performance.now();
     abort.abort(new Error('not wanted'));
     await ended;
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(performance.now() - startedAt).toBeLessThan(IN_SECONDS);
     expect(processesIn(folder)).toEqual([]);
   });
 
-  it('counts as stalled when its process lives and gets nowhere', { timeout: 10_000 }, async () => {
+  it('counts as stalled when its process lives and gets nowhere', async () => {
     const folder = await newFolder();
-    const { ended, frames } = start(folder, { stallMs: 1500 });
-    await vi.waitFor(() => expect(frames()).toBeGreaterThan(0), 5000);
+    const { ended, frames } = start(folder, { stallMs: 4000 });
+    await vi.waitFor(() => expect(frames()).toBeGreaterThan(0), 30_000);
     for (const pid of processesIn(folder)) process.kill(pid, 'SIGSTOP');
     const error = await ended;
     expect(error instanceof RenderFailure && error.code).toBe('encoder_stalled');
@@ -131,7 +131,7 @@ describe.skipIf(!ffmpeg || !isLinux)('a supervised encode (needs Linux and ffmpe
     await expect(running).rejects.toThrow('/nowhere/ffmpeg: not found');
   });
 
-  it('does not outlive a parent that is killed', { timeout: 10_000 }, async () => {
+  it('does not outlive a parent that is killed', async () => {
     const folder = await newFolder();
     const script = `
       import { superviseEncode } from ${JSON.stringify(import.meta.resolve('../src/ffmpeg/supervise.ts'))};
@@ -150,6 +150,6 @@ describe.skipIf(!ffmpeg || !isLinux)('a supervised encode (needs Linux and ffmpe
     await once(parent.stdout, 'data');
     expect(processesIn(folder)).toHaveLength(1);
     parent.kill('SIGKILL');
-    await vi.waitFor(() => expect(processesIn(folder)).toEqual([]), 3000);
+    await vi.waitFor(() => expect(processesIn(folder)).toEqual([]), 30_000);
   });
 });

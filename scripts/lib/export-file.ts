@@ -52,7 +52,7 @@ async function work(task: FileExport, display: Display): Promise<string> {
   if (output !== undefined) await assertWritable(output, false);
   const showBytes = (stage: string, done: number, all: number | null) => {
     const percent = all === null || all === 0 ? null : (100 * done) / all;
-    display.show({ percent, stage, speed: null, leftMs: null, isLost: false });
+    display.show({ percent, stage, speed: null, endsAt: null, isLost: false });
   };
   const label = `sending ${formatBytes(source.size)}`;
   const fetch = countingFetch((sent) => showBytes(label, sent, source.size));
@@ -80,7 +80,7 @@ async function follow(
   signal: AbortSignal,
   display: Display,
 ): Promise<EndedJob> {
-  const onState = (now: ExportJob, isLost: boolean) => display.show(viewOf(now, isLost));
+  const onState = (...heard: Parameters<typeof viewOf>) => display.show(viewOf(...heard));
   try {
     return await followToEnd(client, { job, signal, patienceMs: PATIENCE_MS, onState });
   } catch (error) {

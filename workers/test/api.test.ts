@@ -171,8 +171,7 @@ describe('POST /api/jobs/{id}/retry', () => {
 
   it('makes one new job of a failed one, however often it is asked', async () => {
     const job = await createJob({ container: 'webm' });
-    const renderer = new FakeRenderer(await ticketOf(job.id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(job.id);
     expect(await problemOf(await retry(job.id))).toMatchObject({ code: 'retry_conflict' });
     await renderer.error('input_invalid');
     const replies = await Promise.all([retry(job.id), retry(job.id)]);
@@ -193,8 +192,7 @@ describe('POST /api/jobs/{id}/retry', () => {
 describe('GET /api/jobs/{id}/events', () => {
   it('lists every change of state in order, and no link', async () => {
     const job = await createJob();
-    const renderer = new FakeRenderer(await ticketOf(job.id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(job.id);
     await renderer.progress(50);
     await renderer.putOutput('file');
     await renderer.complete('file');
@@ -222,7 +220,7 @@ describe('GET /api/jobs/{id}/events', () => {
 describe('addresses', () => {
   it.each([
     ['DELETE', '/api/jobs', 'GET, POST'],
-    ['PUT', '/api/jobs/x', 'GET'],
+    ['PUT', '/api/jobs/x', 'GET, DELETE'],
     ['GET', '/api/jobs/x/do/complete', 'POST'],
     ['POST', '/api/videos/download/x', 'GET'],
     ['DELETE', '/healthz', 'GET'],
@@ -298,8 +296,7 @@ describe('uploads', () => {
 describe('downloads (S24)', () => {
   async function finished() {
     const job = await createJob();
-    const renderer = new FakeRenderer(await ticketOf(job.id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(job.id);
     await renderer.putOutput('0123456789');
     await renderer.complete('0123456789');
     return urlOf(await getJob(job.id));

@@ -8,7 +8,6 @@ import {
   playProvider,
   post,
   problemOf,
-  ticketOf,
   until,
 } from './harness.ts';
 import { API_KEY, ask, newKey } from './production.ts';
@@ -55,8 +54,7 @@ describe('a call', () => {
 
   it('that names another output, or no manifest, changes nothing', async () => {
     const { id } = await createJob();
-    const renderer = new FakeRenderer(await ticketOf(id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(id);
     const before = await getJob(id);
     for (const more of [{ output_video_key: 'out/x/video.mp4' }, { manifest: undefined }]) {
       const response = await renderer.complete('bytes', more);

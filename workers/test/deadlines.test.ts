@@ -45,8 +45,7 @@ function armedAt(id: string): Promise<number | null> {
 
 async function rendering() {
   const job = await createJob();
-  const renderer = new FakeRenderer(await ticketOf(job.id));
-  await renderer.claim();
+  const renderer = await FakeRenderer.claims(job.id);
   return { job, renderer };
 }
 
@@ -61,8 +60,7 @@ describe('a silent renderer', () => {
     expect(told).toMatchObject({ status: 'pending', last_failure: { code: 'renderer_lost' } });
     later(3000);
     await runDurableObjectAlarm(stubOf(job.id));
-    const second = new FakeRenderer(await ticketOf(job.id, 2));
-    await second.claim();
+    await FakeRenderer.claims(job.id, 2);
     expect(provider.stopped).toContain('remote-1');
     expect(await getJob(job.id)).toMatchObject({ status: 'processing', attempt: 2 });
   });
@@ -451,8 +449,7 @@ describe('a renderer that dies after its upload', () => {
     await runDurableObjectAlarm(stubOf(job.id));
     later(3000);
     await runDurableObjectAlarm(stubOf(job.id));
-    const second = new FakeRenderer(await ticketOf(job.id, 2));
-    await second.claim();
+    const second = await FakeRenderer.claims(job.id, 2);
     head.mockRestore();
     later(MINUTE);
     await runDurableObjectAlarm(stubOf(job.id));
@@ -465,8 +462,7 @@ describe('a renderer that dies after its upload', () => {
     const { job, renderer } = await rendering();
     await renderer.putOutput('first');
     await renderer.error('encoder_failed');
-    const second = new FakeRenderer(await ticketOf(job.id, 2));
-    await second.claim();
+    const second = await FakeRenderer.claims(job.id, 2);
     await second.putOutput('second');
     await second.complete('second');
     const left = () => env.VIDEOS.list({ prefix: `out/default/${job.id}/` });

@@ -12,7 +12,6 @@ import {
   playProvider,
   post,
   problemOf,
-  ticketOf,
   until,
   upload,
 } from './harness.ts';
@@ -82,12 +81,6 @@ async function labelled(tag: string): Promise<ExportJob> {
   return v.parse(CreateReply, await reply.json()).job;
 }
 
-async function claimed(id: string): Promise<FakeRenderer> {
-  const renderer = new FakeRenderer(await ticketOf(id));
-  await renderer.claim();
-  return renderer;
-}
-
 async function finish(renderer: FakeRenderer): Promise<void> {
   await renderer.putOutput('file');
   await renderer.complete('file');
@@ -99,7 +92,7 @@ describe('the feed of an owner', () => {
     const feed = await FeedReader.open();
     expect(feed.of(first.id)).toEqual(['pending']);
     const second = await createJob();
-    const [one, two] = [await claimed(first.id), await claimed(second.id)];
+    const [one, two] = [await FakeRenderer.claims(first.id), await FakeRenderer.claims(second.id)];
     await until(() => feed.of(second.id).includes('processing'));
     await until(() => feed.of(first.id).includes('processing'));
     await until(async () => (await one.progress(10)).ok && feed.of(first.id).includes(10));
@@ -111,7 +104,7 @@ describe('the feed of an owner', () => {
 
   it('tells who comes back what changed meanwhile, and of nothing else', async () => {
     const [gone, stays] = [await createJob(), await createJob()];
-    const renderer = await claimed(gone.id);
+    const renderer = await FakeRenderer.claims(gone.id);
     const feed = await FeedReader.open();
     const since = await feed.ready();
     feed.socket.close(1000);
@@ -131,14 +124,14 @@ describe('the feed of an owner', () => {
   it('of one tag tells of its jobs alone', async () => {
     const feed = await FeedReader.open('?tag=mine');
     const [mine, other] = [await labelled('mine'), await labelled('other')];
-    await Promise.all([claimed(mine.id), claimed(other.id)]);
+    await Promise.all([FakeRenderer.claims(mine.id), FakeRenderer.claims(other.id)]);
     await until(() => feed.of(mine.id).includes('processing'));
     expect(feed.of(other.id)).toEqual([]);
   });
 
   it('has running jobs report as often as to a viewer of their own, from the moment it is opened', async () => {
     const job = await createJob();
-    const renderer = await claimed(job.id);
+    const renderer = await FakeRenderer.claims(job.id);
     const channel = await renderer.connect();
     expect(await channel.progress(1)).toMatchObject({ next_report_ms: 30_000 });
     await until(() =>
@@ -153,7 +146,7 @@ describe('the feed of an owner', () => {
 
   it('reminds jobs that have forgotten it', async () => {
     const job = await createJob();
-    const renderer = await claimed(job.id);
+    const renderer = await FakeRenderer.claims(job.id);
     await until(() =>
       env.DB.prepare("SELECT 1 FROM export_jobs WHERE id = ? AND status = 'processing'")
         .bind(job.id)
@@ -169,7 +162,7 @@ describe('the feed of an owner', () => {
     const job = await createJob();
     const feed = await FeedReader.open();
     const first = await feed.ready();
-    await finish(await claimed(job.id));
+    await finish(await FakeRenderer.claims(job.id));
     await until(() => feed.of(job.id).at(-1) === 'complete');
     const told = feed.heard.length;
     await runDurableObjectAlarm(feedStub());
@@ -212,7 +205,7 @@ describe('the feed of an owner', () => {
     loud.socket.send('hello');
     expect(await until(() => loud.closed)).toBe(1008);
     const { id } = await createJob();
-    await claimed(id);
+    await FakeRenderer.claims(id);
     await until(() => calm.of(id).includes('processing'));
   });
 });

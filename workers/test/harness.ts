@@ -158,7 +158,7 @@ export async function until<T>(look: () => T | Promise<T>): Promise<NonNullable<
       if (seen === null || seen === undefined || seen === false) throw new Error('not yet');
       return seen;
     },
-    { timeout: 4000, interval: 5 },
+    { timeout: 30_000, interval: 5 },
   );
 }
 
@@ -187,6 +187,13 @@ export class FakeRenderer {
     this.id = handed.id;
     this.ticket = handed.input;
     this.nonce = nonce;
+  }
+
+  /** One that has taken the job's ticket and claimed the attempt. */
+  static async claims(jobId: string, attempt = 1): Promise<FakeRenderer> {
+    const renderer = new FakeRenderer(await ticketOf(jobId, attempt));
+    await renderer.claim();
+    return renderer;
   }
 
   get auth() {

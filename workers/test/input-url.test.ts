@@ -72,7 +72,7 @@ describe('an input by URL', () => {
 
   it('is not in D1 once its object has told of its job', async () => {
     const job = await created(await createByUrl());
-    await new FakeRenderer(await ticketOf(job.id)).claim();
+    await FakeRenderer.claims(job.id);
     const row = () => env.DB.prepare('SELECT * FROM export_jobs WHERE id = ?').bind(job.id).first();
     await until(async () => Number((await row())?.['rev']) > 0);
     expect(JSON.stringify(await row())).not.toContain('s3cr3t');
@@ -80,8 +80,7 @@ describe('an input by URL', () => {
 
   it('has nothing at the address of uploads, and its attempts end like others', async () => {
     const job = await created(await createByUrl());
-    const renderer = new FakeRenderer(await ticketOf(job.id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(job.id);
     const source = await call(`/api/jobs/${job.id}/source`, { headers: renderer.auth });
     expect(await problemOf(source)).toMatchObject({ code: 'file_not_found' });
     await evict(job.id);
@@ -100,8 +99,7 @@ describe('an input by URL', () => {
     ['source_unreachable', 'pending'],
   ])('after %s is %s', async (code, status) => {
     const job = await created(await createByUrl());
-    const renderer = new FakeRenderer(await ticketOf(job.id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(job.id);
     await renderer.error(code, { error: 'at 10.0.0.5' });
     const after = await getJob(job.id);
     expect(after.status).toBe(status);

@@ -72,8 +72,7 @@ describe.each([
 
   it('that fails is dispatched again with a new token, and the old one is fenced (I3, S17)', async () => {
     const job = await createJob();
-    const first = new FakeRenderer(await ticketOf(job.id));
-    await first.claim();
+    const first = await FakeRenderer.claims(job.id);
     await first.progress(70);
     await between(job.id);
     const failed = await first.error('encoder_failed');
@@ -107,8 +106,7 @@ describe.each([
 
   it('that is cancelled stays so, and its renderer and its provider are told (I1, I14)', async () => {
     const job = await createJob();
-    const renderer = new FakeRenderer(await ticketOf(job.id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(job.id);
     await between(job.id);
     const cancelled = await call(`/api/jobs/${job.id}/cancel`, { method: 'POST' });
     expect(await cancelled.json()).toMatchObject({ job: { status: 'cancelled' } });
@@ -184,8 +182,7 @@ describe('who owns an attempt', () => {
 
   it('a call by hand may not touch a job that was dispatched (S1)', async () => {
     const job = await createJob();
-    const renderer = new FakeRenderer(await ticketOf(job.id));
-    await renderer.claim();
+    await FakeRenderer.claims(job.id);
     const byHand = { headers: { 'content-type': 'application/json' }, method: 'POST' };
     const path = `/api/jobs/${job.id}/do`;
     const complete = await call(`${path}/complete`, {
@@ -202,8 +199,7 @@ describe('who owns an attempt', () => {
 describe('complete means that the file is there (I12, S15)', () => {
   async function claimed() {
     const job = await createJob();
-    const renderer = new FakeRenderer(await ticketOf(job.id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(job.id);
     return { job, renderer };
   }
 
@@ -280,8 +276,7 @@ describe('failures', () => {
   it('of the input end the job at once, with a sentence that says what to do', async () => {
     const job = await createJob();
     const viewer = await Viewer.open(job.id);
-    const renderer = new FakeRenderer(await ticketOf(job.id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(job.id);
     const error = '/tmp/x/in.mp4: moov atom not found https://r2.example/?sig=1';
     const reply = await renderer.error('input_damaged', { error });
     expect(await reply.json()).toEqual({ success: true, retrying: false });
@@ -294,8 +289,7 @@ describe('failures', () => {
 
   it('of the settings say what does not fit', async () => {
     const job = await createJob({ container: 'gif' });
-    const renderer = new FakeRenderer(await ticketOf(job.id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(job.id);
     await renderer.error('options_invalid', { error: 'a GIF holds at most 30 s' });
     expect(await getJob(job.id)).toMatchObject({
       error: 'These export settings do not fit this video. A GIF holds at most 30 s.',
@@ -304,8 +298,7 @@ describe('failures', () => {
 
   it('should_retry can make the rule stricter and never looser (S30)', async () => {
     const job = await createJob();
-    const renderer = new FakeRenderer(await ticketOf(job.id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(job.id);
     const reply = await renderer.error('input_invalid', { should_retry: true });
     expect(await reply.json()).toEqual({ success: true, retrying: false });
   });
@@ -314,8 +307,7 @@ describe('failures', () => {
 describe('a job whose object sleeps between its claim and its end', () => {
   it('is complete in D1 at once, though what D1 was told before was not yet written down (I5)', async () => {
     const { id } = await createJob();
-    const renderer = new FakeRenderer(await ticketOf(id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(id);
     const statusInD1 = () =>
       env.DB.prepare('SELECT status FROM export_jobs WHERE id = ?').bind(id).first('status');
     await until(async () => (await statusInD1()) === 'processing');
@@ -328,8 +320,7 @@ describe('a job whose object sleeps between its claim and its end', () => {
 
   it('is stopped at the provider at once when it is cancelled', async () => {
     const { id } = await createJob();
-    const renderer = new FakeRenderer(await ticketOf(id));
-    await renderer.claim();
+    await FakeRenderer.claims(id);
     await evict(id);
     await call(`/api/jobs/${id}/cancel`, { method: 'POST' });
     await until(() => provider.stopped.includes('remote-1'));

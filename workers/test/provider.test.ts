@@ -333,8 +333,7 @@ describe('the provider’s webhook', () => {
     const { job, handed, renderer } = await rendering();
     await renderer.error('encoder_failed');
     await pass(job.id, 10_000);
-    const second = new FakeRenderer(await ticketOf(job.id, 2));
-    await second.claim();
+    await FakeRenderer.claims(job.id, 2);
     says('FAILED');
     expect((await knock(handed.webhook, { id: 'remote-1' })).status).toBe(200);
     expect(await getJob(job.id)).toMatchObject({ status: 'processing', attempt: 2 });

@@ -12,7 +12,6 @@ import {
   playProvider,
   problemOf,
   stubOf,
-  ticketOf,
   until,
   urlOf,
 } from './harness.ts';
@@ -25,8 +24,7 @@ const FILE = 'the film';
 async function rendering() {
   vi.useFakeTimers({ toFake: ['Date'] });
   const job = await createJob();
-  const renderer = new FakeRenderer(await ticketOf(job.id));
-  await renderer.claim();
+  const renderer = await FakeRenderer.claims(job.id);
   return { job, renderer, channel: await renderer.connect() };
 }
 

@@ -1,8 +1,9 @@
 import { createScheduledController } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { MIN_SAMPLES } from '../src/job/forecast.ts';
+import { MAX_SPEEDS, MIN_SAMPLES } from '../src/job/forecast.ts';
 import worker from '../src/index.ts';
+import { knownSpeeds } from '../src/lib/speeds.ts';
 import {
   FakeRenderer,
   MINUTE,
@@ -36,19 +37,35 @@ async function claimed(hardware = GPU): Promise<{ id: string; renderer: FakeRend
   return { id, renderer };
 }
 
-/** An export that takes a minute, give or take some seconds, until D1 has it. */
-async function exported(seconds: number): Promise<void> {
-  const { id, renderer } = await claimed();
+/** The claim of a process that the same ticket was handed to when the first had been given up. */
+async function redelivered(id: string): Promise<FakeRenderer> {
+  const renderer = new FakeRenderer(await ticketOf(id), crypto.randomUUID(), GPU);
+  await renderer.claim();
+  return renderer;
+}
+
+/** A renderer makes its file so many seconds later and says so, until D1 has it. */
+async function completed(id: string, renderer: FakeRenderer, seconds: number): Promise<void> {
   later(seconds * 1000);
   await renderer.putOutput('file');
   await renderer.complete('file');
+  await isInD1(id);
+}
+
+async function isInD1(id: string): Promise<void> {
   const sql = "SELECT 1 FROM export_jobs WHERE id = ? AND status = 'complete'";
   await until(() => env.DB.prepare(sql).bind(id).first());
 }
 
-async function history(): Promise<void> {
-  for (let n = 0; n < MIN_SAMPLES; n += 1) await exported(58 + n);
+/** Exports that took a minute, give or take some seconds. */
+async function history(exports = MIN_SAMPLES): Promise<void> {
+  for (let n = 0; n < exports; n += 1) {
+    const { id, renderer } = await claimed();
+    await completed(id, renderer, 58 + n);
+  }
 }
+
+const rows = () => env.DB.prepare('SELECT count(*) AS n FROM export_speeds').first('n');
 
 /** The cron, at a minute of the hour. */
 async function sweepAt(minute: number): Promise<void> {
@@ -103,12 +120,48 @@ describe('the time left', () => {
 
   it('is measured once an hour, and by the sweep alone', async () => {
     await history();
-    const rows = () => env.DB.prepare('SELECT count(*) AS n FROM export_speeds').first('n');
     await sweepAt(17);
     expect(await rows()).toBe(0);
     await sweepAt(0);
     // Of two kinds, the one within the other, by two units each.
     expect(await rows()).toBe(4);
+  });
+
+  it('is learnt from the renderer alone that made the file, since its own claim', async () => {
+    await history(MIN_SAMPLES - 1);
+    const { id } = await claimed();
+    later(MINUTE);
+    await completed(id, await redelivered(id), 60);
+    expect(await getJob(id)).toMatchObject({ rendered: { hardware: GPU, ms: MINUTE } });
+    await sweepAt(0);
+    const { p50, p90 } = await timeLeft((await claimed()).id);
+    expect(Math.abs((p50 ?? 0) - MINUTE)).toBeLessThan(3000);
+    expect(p90).toBeLessThan(2 * MINUTE);
+  });
+
+  it('is not learnt from a file that was found when its renderer had been given up', async () => {
+    await history(MIN_SAMPLES - 1);
+    const { id, renderer } = await claimed();
+    await renderer.putOutput('file');
+    later(MINUTE);
+    await redelivered(id);
+    await isInD1(id);
+    expect(await getJob(id)).toMatchObject({ attempt: 1, rendered: null });
+    await sweepAt(0);
+    expect(await rows()).toBe(0);
+  });
+
+  it('is learnt of no more hardware than a job can keep: of that with the most exports', async () => {
+    const speeds = Array.from({ length: 2 * MAX_SPEEDS }, (_, n) => {
+      return { kind: 'h264', hardware: `gpu ${n}`, unit: 'megapixel', samples: 10 + n };
+    });
+    const sql = `INSERT INTO export_speeds (kind, hardware, unit, samples, mean, deviation, measured_at)
+      SELECT value ->> 'kind', value ->> 'hardware', value ->> 'unit', value ->> 'samples', 1, 1, ?2
+      FROM json_each(?1)`;
+    await env.DB.prepare(sql).bind(JSON.stringify(speeds), Date.now()).run();
+    const known = await knownSpeeds(env.DB, { container: 'mp4' }, Date.now());
+    const most = speeds.slice(-MAX_SPEEDS).toReversed();
+    expect(known.map(({ hardware }) => hardware)).toEqual(most.map(({ hardware }) => hardware));
   });
 
   it('is unknown, and the job is made all the same, when the past cannot be read', async () => {

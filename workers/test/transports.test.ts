@@ -109,8 +109,7 @@ describe('server-sent events', () => {
     const { job, renderer } = await rendering();
     await renderer.claim();
     await renderer.error('encoder_failed');
-    const second = new FakeRenderer(await ticketOf(job.id, 2));
-    await second.claim();
+    const second = await FakeRenderer.claims(job.id, 2);
     await finish(second);
     const stream = await Stream.open(job.id, job.seq);
     await until(() => stream.isOver);

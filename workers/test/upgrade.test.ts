@@ -46,8 +46,7 @@ describe('an object of an older version', () => {
   it('goes on: its job, its log, what it owes, and its renderer', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const job = await createJob();
-    const renderer = new FakeRenderer(await ticketOf(job.id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(job.id);
     await asItWas(job.id);
     expect(await getJob(job.id)).toMatchObject({ status: 'processing', attempt: 1, seq: 3 });
     await runDurableObjectAlarm(stubOf(job.id));

@@ -14,7 +14,6 @@ import {
   playProvider,
   post,
   stubOf,
-  ticketOf,
   until,
   urlOf,
 } from './harness.ts';
@@ -28,8 +27,7 @@ describe('a viewer’s token', () => {
   /** A finished job, and tokens for it. */
   async function finished() {
     const made = await createJob();
-    const renderer = new FakeRenderer(await ticketOf(made.id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(made.id);
     await renderer.putOutput('film');
     await renderer.complete('film');
     return made;
@@ -72,8 +70,7 @@ describe('a viewer’s token', () => {
       await open(job.id, await tokenFor(job.id, ['watch'])),
       await open(job.id, await tokenFor(job.id, ['watch', 'download'])),
     ];
-    const renderer = new FakeRenderer(await ticketOf(job.id));
-    await renderer.claim();
+    const renderer = await FakeRenderer.claims(job.id);
     await renderer.putOutput('film');
     await renderer.complete('film');
     await Promise.all([watching.last('complete'), loading.last('complete')]);

@@ -233,7 +233,8 @@ describe('progress', () => {
     const [first, second, third] = updates.map(({ at }) => at);
     expect((second ?? 0) - (first ?? Infinity)).toBeGreaterThan(55);
     expect((third ?? 0) - (second ?? Infinity)).toBeGreaterThan(55);
-    expect(tookMs).toBeLessThan(50);
+    // Thirty seconds, had each waited for the answer to the one before.
+    expect(tookMs).toBeLessThan(10_000);
   });
 
   it('never follows the result, not even a slow update', async () => {

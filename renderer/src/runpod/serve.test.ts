@@ -16,18 +16,18 @@ describe('taking jobs', () => {
     });
   });
 
-  it('asks again without a pause after a job: less than 50 ms are lost between two', async () => {
+  it('asks again without a pause after a job', async () => {
     const queue = await openQueue();
     const ids = [];
     for (let n = 0; n < 9; n += 1) ids.push(await run(queue));
-    work(queue, done, { retryMs: 1000 });
+    work(queue, done, { retryMs: 20_000 });
     for (const id of ids) await until(queue, id, 'COMPLETED');
     const takes = heard(queue, 'job-take');
     const dones = heard(queue, 'job-done');
     const gaps = dones.map(({ at }, n) => (takes[n + 1]?.at ?? Infinity) - at);
     expect(gaps).toHaveLength(9);
-    // The middle one, since a busy machine may hold up any single one.
-    expect(gaps.toSorted((a, b) => a - b)[4]).toBeLessThan(50);
+    // The shortest pause that there is would be ten seconds.
+    expect(Math.max(...gaps)).toBeLessThan(8000);
   });
 
   it('holds one job at a time, and says so', async () => {
@@ -91,10 +91,13 @@ describe('taking jobs', () => {
     ]);
     work(queue, done, { retryMs: 100 });
     await soon(() => expect(heard(queue, 'ping')).toHaveLength(4));
-    // Three intervals of 200 ms, with a pause of 50 ms after each answer.
     for (const op of ['job-take', 'job-stop'] as const) {
-      expect(heard(queue, op).length).toBeGreaterThan(3);
-      expect(heard(queue, op).length).toBeLessThan(20);
+      const times = heard(queue, op).map(({ at }) => at);
+      expect(times.length).toBeGreaterThan(1);
+      // A pause of 50 ms after each answer; a timer may be a millisecond early.
+      for (const [n, at] of times.slice(1).entries()) {
+        expect(at - (times[n] ?? at)).toBeGreaterThanOrEqual(48);
+      }
     }
   });
 

@@ -54,14 +54,25 @@ const results = (queue: StandIn) =>
     .map(({ body }) => body);
 
 describe('a worker that is told to end', () => {
-  it('is gone within a second when it is idle, though its polls are held for 20', async () => {
-    const queue = await openQueue();
+  it('has ended within a second when it is idle, though its polls are held for a minute', async () => {
+    const queue = await openQueue({ holdMs: 60_000 });
+    const { shutdown, ended } = work(queue, async () => ({ output: 1 }));
+    await soon(() => expect(heard(queue, 'job-take')).toHaveLength(1));
+    await soon(() => expect(heard(queue, 'job-stop')).toHaveLength(1));
+    shutdown.abort();
+    // Timers of one process keep their order, however long a busy machine holds it up.
+    const late = pause(1000).then(() => 'late');
+    expect(await Promise.race([ended.then(() => 'ended'), late])).toBe('ended');
+  });
+
+  it('is gone as a process too', async () => {
+    const queue = await openQueue({ holdMs: 60_000 });
     const { end } = startProcess(queue);
     await soon(() => expect(heard(queue, 'job-take')).toHaveLength(1));
     await soon(() => expect(heard(queue, 'job-stop')).toHaveLength(1));
     const { code, ms } = await end('SIGTERM');
     expect(code).toBe(0);
-    expect(ms).toBeLessThan(1000);
+    expect(ms).toBeLessThan(20_000);
   });
 
   it('hands a job that still arrives to its handler, aborted from the start', async () => {
@@ -103,7 +114,7 @@ describe('a worker that is told to end', () => {
     await says('handling');
     const { code, ms } = await end('SIGTERM');
     expect(code).toBe(0);
-    expect(ms).toBeLessThan(1000);
+    expect(ms).toBeLessThan(20_000);
     expect(results(queue)).toEqual([{ error: 'given back' }]);
     expect(await ask(queue, `status/${running}`, 'GET')).toMatchObject({ status: 'FAILED' });
     expect(await ask(queue, `status/${waiting}`, 'GET')).toMatchObject({ status: 'IN_QUEUE' });
@@ -117,8 +128,8 @@ describe('a worker that is told to end', () => {
     await soon(() => expect(heard(queue, 'job-done')).toHaveLength(5));
     const { code, ms } = await end('SIGTERM');
     expect(code).toBe(0);
-    // By now the pauses have grown to 0.75 s and more; at the end they are short again.
-    expect(ms).toBeLessThan(1500);
+    // By now the pauses have grown to a second and more, five seconds in all; at the end they are short again.
+    expect(ms).toBeLessThan(4000);
     expect(await ask(queue, `status/${id}`, 'GET')).toMatchObject({ output: 'done' });
   });
 
@@ -128,12 +139,12 @@ describe('a worker that is told to end', () => {
     const send = async () => statuses.shift() ?? 0;
     const log = () => undefined;
     const startedAt = performance.now();
-    const sending = insist(send, { retryMs: 8000, giveUp, hurry: shutdown.signal, log });
+    const sending = insist(send, { retryMs: 40_000, giveUp, hurry: shutdown.signal, log });
     await soon(() => expect(statuses).toHaveLength(1));
     shutdown.abort();
     expect(await sending).toBe(200);
-    // Else it would be four seconds at least.
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    // Else it would be twenty seconds at least.
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
   });
 
   it('gives a call up that finds nobody, even one that is under way', async () => {

@@ -253,7 +253,7 @@ describe('reading a source of another server', () => {
     });
     expect(await failure(read(at('films.org')))).toBe('input_too_large');
     expect((await stat(join(folder, 'input'))).size).toBeLessThanOrEqual(1_000_000);
-    await vi.waitFor(() => expect(closed).toBe(true));
+    await vi.waitFor(() => expect(closed).toBe(true), 20_000);
   });
 
   it('stops at its time a server that lets bytes drip for ever', async () => {

@@ -19,13 +19,16 @@ export const Speed = v.object({
 });
 export type Speed = v.InferOutput<typeof Speed>;
 
+/** So many of them a job is given: of four kinds of hardware, by both units. */
+export const MAX_SPEEDS = 8;
+
 /** Time left, ms: half of such exports end within the one, nine of ten within the other. */
 export interface Forecast {
   readonly p50Ms: number;
   readonly p90Ms: number;
 }
 
-/** An export that has ended: how long its only attempt took from its claim, ms, and what there was to do. */
+/** An export that has ended: how long the renderer that made it had it, ms, and what there was to do. */
 export interface Sample {
   readonly hardware: string;
   readonly ms: number;
@@ -81,20 +84,13 @@ export function kindsOf(options: Sample['options']): [narrow: string, wide: stri
   return [`${codec} ${size ?? 'large'}`, codec];
 }
 
-/** What there is to learn from a job: from one that was complete with its first attempt, on one hardware. */
+/** What there is to learn from a job: from one whose renderer made it all, and said itself when it was done. */
 export function sampleOf(job: ExportJob): Sample | null {
-  if (job.status !== 'complete' || job.attempt > 1 || job.options === null) return null;
-  const [gpu, ...others] = job.cost?.gpu ?? [];
-  if (gpu === undefined || others.length > 0) return null;
+  if (job.status !== 'complete' || job.rendered === null || job.options === null) return null;
   const { width, height, frames } = job.output;
   const megapixel = ((width ?? 0) * (height ?? 0) * (frames ?? 0)) / 1e6;
   const megabyte = (job.input_size ?? 0) / 1e6;
-  return {
-    hardware: gpu.hardware,
-    ms: gpu.ms,
-    options: job.options,
-    work: { megapixel, megabyte },
-  };
+  return { ...job.rendered, options: job.options, work: { megapixel, megabyte } };
 }
 
 /** How fast each kind was on each hardware, of kinds with enough samples. */

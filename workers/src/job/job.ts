@@ -4,11 +4,12 @@ import {
   KnownOptions,
   Output,
   Percent,
+  Rendered,
   STAGES,
   WAIT_REASONS,
 } from '@export-jobs/protocol';
 import * as v from 'valibot';
-import { Speed } from './forecast.ts';
+import { MAX_SPEEDS, Speed } from './forecast.ts';
 
 // The job as its object keeps it. Finer than what the wire shows: `project.ts` maps one to the other.
 
@@ -42,8 +43,16 @@ export const JobRequest = v.object({
   tags: v.optional(v.array(v.string()), []),
   /** What its renderers may cost in all, dollars. */
   maxDollars: v.optional(v.nullable(v.number()), null),
-  /** How fast exports like it were when it was asked for, the most alike first. */
-  speeds: v.optional(v.array(Speed)),
+  /**
+   * How fast exports like it were when it was asked for: by hardware and unit, of the narrowest kind of export
+   * that was known of these; those with the most samples first. Jobs made before there was a limit have more.
+   */
+  speeds: v.optional(
+    v.pipe(
+      v.array(Speed),
+      v.transform((all) => all.slice(0, MAX_SPEEDS)),
+    ),
+  ),
 });
 export type JobRequest = v.InferOutput<typeof JobRequest>;
 
@@ -160,6 +169,7 @@ export const Job = v.variant('state', [
     output: Output,
     verified: v.boolean(),
     by: v.nullable(Fence),
+    rendered: v.optional(v.nullable(Rendered), null),
     completedAt: EpochMs,
   }),
   v.object({ ...base, state: v.literal('failed'), failure: Failure, completedAt: EpochMs }),

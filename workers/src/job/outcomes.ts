@@ -165,6 +165,7 @@ function onAdopt(job: Job, { by, output }: EventOf<'adopt'>, { now }: Given): De
     output,
     verified: true,
     by,
+    rendered: null,
     completedAt: now,
   };
   return end(done, 'complete', stopping(job));

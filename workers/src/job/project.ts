@@ -45,6 +45,7 @@ export function viewOf(job: Job, { policy, link, usage }: Lens): ExportJob {
         output_video_key: job.output.key,
         output_url: link(job.output.key),
         verified: job.verified,
+        rendered: job.rendered,
         completed_at,
       };
     case 'failed': {

@@ -149,6 +149,8 @@ function onComplete(job: Job, event: EventOf<'complete'>, given: Given): Decisio
   const admitted = admit(job, event.from, given);
   if (admitted.kind !== 'running') return admitted;
   const { output, verified, from: by } = event;
+  const { hardware, claimedAt } = admitted.job;
+  const ms = Math.max(0, Math.round(given.now - claimedAt));
   return end(
     {
       ...shared(admitted.job, given.now),
@@ -157,6 +159,7 @@ function onComplete(job: Job, event: EventOf<'complete'>, given: Given): Decisio
       output,
       verified,
       by,
+      rendered: by && { hardware, ms },
       completedAt: given.now,
     },
     'complete',

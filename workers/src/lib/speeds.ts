@@ -1,6 +1,6 @@
 import { ExportJob } from '@export-jobs/protocol';
 import * as v from 'valibot';
-import { Speed, kindsOf, sampleOf, speedsOf } from '../job/forecast.ts';
+import { MAX_SPEEDS, Speed, kindsOf, sampleOf, speedsOf } from '../job/forecast.ts';
 import type { Sample } from '../job/forecast.ts';
 import { logError } from './log.ts';
 
@@ -70,7 +70,10 @@ function samplesIn(view: string): Sample[] {
 
 const believed = new Map<string, { readonly until: number; readonly speeds: readonly Speed[] }>();
 
-/** How fast exports like this were: for each hardware, the most alike of which there are enough. */
+/**
+ * How fast exports like this were: for each hardware and unit, the most alike of which there are enough; of too
+ * many those with the most samples.
+ */
 export async function knownSpeeds(
   db: D1Database,
   options: Sample['options'],
@@ -102,5 +105,5 @@ function closest(measured: readonly v.InferOutput<typeof Measured>[], kinds: rea
       if (of === kind) found.set(`${speed.unit} ${speed.hardware}`, speed);
     }
   }
-  return [...found.values()];
+  return [...found.values()].toSorted((a, b) => b.samples - a.samples).slice(0, MAX_SPEEDS);
 }

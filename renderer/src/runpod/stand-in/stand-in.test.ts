@@ -61,7 +61,7 @@ const workersOf = async (queue: StandIn) => {
 };
 /** Waits for an assertion to hold. */
 const soon = (check: () => void | Promise<void>) =>
-  vi.waitFor(check, { timeout: 8000, interval: 10 });
+  vi.waitFor(check, { timeout: 60_000, interval: 10 });
 /** Resolves once so many calls of this kind are open. */
 const untilOpen = (queue: StandIn, op: string, calls = 1) =>
   soon(() => {

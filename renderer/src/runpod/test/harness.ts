@@ -75,7 +75,7 @@ export async function until(queue: StandIn, id: string, status: string) {
 
 /** Waits for an assertion to hold. */
 export async function soon<T>(check: () => T | Promise<T>): Promise<T> {
-  return await vi.waitFor(check, { timeout: 8000, interval: 10 });
+  return await vi.waitFor(check, { timeout: 60_000, interval: 10 });
 }
 
 /** The calls of one kind that the queue has heard, oldest first. */
