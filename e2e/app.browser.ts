@@ -7,7 +7,7 @@ import type { Stack } from '../scripts/stack.ts';
 import { complaintsOf, launchBrowser, openTab } from './support/browser.ts';
 import { cutFilm, inspect } from './support/media.ts';
 import { descendants, isAlive, PATIENCE_MS, until } from './support/processes.ts';
-import { freshStack, temporaryFolder } from './support/stack.ts';
+import { freshStack, STOPPED_FOR_LONG, temporaryFolder } from './support/stack.ts';
 
 let stack: Stack;
 let browser: Browser;
@@ -18,7 +18,11 @@ let context: BrowserContext;
 beforeAll(async () => {
   folder = await temporaryFolder('browser');
   [stack, browser, film] = await Promise.all([
-    freshStack({ app: true, policy: { report_watched_ms: 300, ask_ms: 500 } }),
+    freshStack({
+      app: true,
+      policy: { report_watched_ms: 300, ask_ms: 500 },
+      rendererEnv: STOPPED_FOR_LONG,
+    }),
     launchBrowser(),
     cutFilm(folder, { seconds: 20, width: 1280, height: 720 }),
   ]);

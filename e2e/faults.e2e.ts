@@ -5,14 +5,14 @@ import type { Stack } from '../scripts/stack.ts';
 import { download, endOf, exportOf, post, Viewer } from './support/http.ts';
 import { cutFilm, inspect } from './support/media.ts';
 import { descendants, isAlive, processes, until } from './support/processes.ts';
-import { freshStack, IMPATIENT, temporaryFolder } from './support/stack.ts';
+import { freshStack, IMPATIENT, STOPPED_FOR_LONG, temporaryFolder } from './support/stack.ts';
 
 let stack: Stack;
 let folder: string;
 let film: string;
 beforeAll(async () => {
   folder = await temporaryFolder('faults');
-  stack = await freshStack(IMPATIENT);
+  stack = await freshStack({ ...IMPATIENT, rendererEnv: STOPPED_FOR_LONG });
   // Some seconds of work for the encoder, so that there is a middle to break into.
   film = await cutFilm(folder, { seconds: 8, width: 480, height: 270 });
 });

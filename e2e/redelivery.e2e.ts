@@ -5,7 +5,7 @@ import type { Stack } from '../scripts/stack.ts';
 import { download, endOf, exportOf, Viewer } from './support/http.ts';
 import { cutFilm, inspect } from './support/media.ts';
 import { descendants, until } from './support/processes.ts';
-import { freshStack, IMPATIENT, temporaryFolder } from './support/stack.ts';
+import { freshStack, IMPATIENT, STOPPED_FOR_LONG, temporaryFolder } from './support/stack.ts';
 
 let stack: Stack;
 let folder: string;
@@ -13,7 +13,7 @@ beforeAll(async () => {
   folder = await temporaryFolder('redelivery');
   // The provider gives a silent worker up long before the server would.
   const policy = { ...IMPATIENT.policy, lease_ms: 60_000 };
-  const rendererEnv = { RUNPOD_PING_INTERVAL: '500' };
+  const rendererEnv = { RUNPOD_PING_INTERVAL: '500', ...STOPPED_FOR_LONG };
   stack = await freshStack({ ...IMPATIENT, policy, renderers: 2, rendererEnv });
 });
 afterAll(async () => await stack.close());

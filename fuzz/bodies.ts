@@ -1,5 +1,5 @@
 // Responsible for right bodies, and what is wrong in each of their fields.
-import { FAILURE_CODES, JOB_STATUSES, MAX_UPLOAD_BYTES, STAGES } from '@export-jobs/protocol';
+import { FAILURE_CODES, JOB_STATUSES, MAX_FILE_BYTES, STAGES } from '@export-jobs/protocol';
 import {
   COUNT,
   FLAG,
@@ -110,7 +110,7 @@ export const BODIES = {
     value: { filename: 'a.mp4', size: 5, content_type: 'video/mp4' },
     fields: {
       filename: FILENAME,
-      size: between(0, MAX_UPLOAD_BYTES),
+      size: between(0, MAX_FILE_BYTES),
       content_type: text(1, 255),
     },
     required: ['filename', 'size'],

@@ -108,6 +108,19 @@ describe('one socket for all exports', () => {
     expect(it.watch.getSnapshot()).toMatchObject({ jobs: [], deleted: new Set(['gone', 'kept']) });
   });
 
+  it('lets go of what was deleted unheard, once it reads the list where that is missing', async () => {
+    const log = new FeedLog();
+    log.ways.socket = false;
+    for (const n of [1, 2, 3]) log.note(job(`done-${n}`, n, complete(3000)));
+    const initial = [
+      job('deleted', 2.5, complete(3000)),
+      job('older than the list', 0, complete(1)),
+    ];
+    await using it = await watching(log.handlers, { initial });
+    await it.on('polling');
+    await it.shows('done-3', 'done-2', 'done-1', 'older than the list');
+  });
+
   it('drops what comes late, twice, or of no job that it knows', async () => {
     const log = new FeedLog();
     log.say(job('a', 1));

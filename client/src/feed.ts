@@ -232,11 +232,23 @@ export class ExportsWatch extends Live<ExportsState> {
       this.#startFrom(jobs);
       for (const job of jobs) this.#learn(job);
       const oldest = jobs.at(-1)?.created_at ?? 0;
+      this.#miss(jobs, oldest);
       left -= 1;
       // One that is not known may be of any age.
       if (!left || asked.every((id) => (this.get(id)?.created_at ?? 0) > oldest)) break;
     }
     for (const id of asked) this.#doubtful.delete(id);
+  }
+
+  /** What has ended and is not on the page of the list where it would be was deleted. */
+  #miss(page: readonly ExportJob[], oldest: number): void {
+    const newest = page[0]?.created_at ?? 0;
+    const ids = new Set(page.map(({ id }) => id));
+    for (const job of this.#known.values()) {
+      const { id, created_at } = job;
+      if (isEnded(job) && oldest < created_at && created_at < newest && !ids.has(id))
+        this.forget(id);
+    }
   }
 
   #isShown({ status }: ExportJob): boolean {

@@ -29,8 +29,9 @@ export function share(client: ExportClient, job: ExportJob): void {
   for (const feed of feeds.get(client)?.values() ?? []) feed.deref()?.offer([job]);
 }
 
-/** Tells every feed of a job that a call has just deleted. */
+/** Tells every feed of a job that a call has just deleted; who looks at it anew is told that it is no more. */
 export function shareDeletion(client: ExportClient, id: string): void {
+  watches.get(client)?.delete(id);
   for (const feed of feeds.get(client)?.values() ?? []) feed.deref()?.forget(id);
 }
 

@@ -153,8 +153,10 @@ export class PartsUpload {
       } catch (error) {
         if (signal.aborted) throw reasonOf(signal);
         if (!isOffline()) failures += 1;
-        if (failures > 2 * timing.retries || !isPassing(error)) throw error;
-        await pause(Math.max(backoff(failures, timing), askedWait(error)), timing, signal);
+        const wait = askedWait(error);
+        const isOver = failures > 2 * timing.retries || wait > timing.patience;
+        if (isOver || !isPassing(error)) throw error;
+        await pause(Math.max(backoff(failures, timing), wait), timing, signal);
         while (isOffline() && !signal.aborted) await pause(timing.backoffMax, timing, signal);
         if (signal.aborted) throw reasonOf(signal);
       }

@@ -36,14 +36,15 @@ export async function post<S extends v.GenericSchema>(
   };
   for (let tries = 1; ; tries += 1) {
     const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) });
-    if (tries === TRIES || !isOfProxy(response)) return await read(response, schema);
+    if (tries === TRIES || !(await isLost(response.clone()))) return await read(response, schema);
     await response.body?.cancel();
+    console.warn(`wrangler's proxy lost a call to ${new URL(url).pathname}: it is made again`);
   }
 }
 
-/** Whatever the Worker refuses, it refuses in JSON. */
-function isOfProxy({ status, headers }: Response): boolean {
-  return status >= 500 && !headers.get('content-type')?.includes('json');
+/** Whether a call never reached the Worker, whose own refusals are JSON. */
+async function isLost(response: Response): Promise<boolean> {
+  return response.status === 500 && (await response.text()).includes('Network connection lost');
 }
 
 async function read<S extends v.GenericSchema>(

@@ -14,6 +14,9 @@ export const IMPATIENT = {
   policy: { lease_ms: 8000, retry_base_ms: 200, report_watched_ms: 300 },
 } as const;
 
+/** What an encoder that a test stops has not: an end by the renderer's own patience with it. */
+export const STOPPED_FOR_LONG = { RENDERER_STALL_MS: '600000' } as const;
+
 /** A real stack of its own: a free port, an empty data folder, no page unless asked for. */
 export async function freshStack(options: StackOptions = {}): Promise<Stack> {
   const dataDir = options.dataDir ?? (await migratedFolder());

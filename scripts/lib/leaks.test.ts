@@ -18,6 +18,11 @@ describe('a secret in what was written', () => {
     expect(more).toEqual([]);
   });
 
+  it('is found beside the address of a call to the stand-in for R2', () => {
+    const line = `ProxyWorker: PUT http://x/cdn-cgi/local/r2/s3/b?X-Amz-Signature=${'0'.repeat(64)} Bearer ${A}`;
+    expect(leaksIn(line).map(({ kind }) => kind)).toEqual(['a bearer’s token']);
+  });
+
   it('is found by its value too, wherever it stands', () => {
     const [leak] = leaksIn('x rpa_ABCDEF y', ['rpa_ABCDEF']);
     expect(leak).toEqual({ line: 1, kind: 'a known secret', before: 'x ' });

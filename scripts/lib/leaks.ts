@@ -5,6 +5,7 @@ export const LOGS = 'EXPORT_JOBS_TEST_LOGS';
 /** The file there, with a secret that they are configured with in each line. */
 export const KNOWN_SECRETS = 'secrets.txt';
 
+const SIGNED = 'a signed address';
 /** What each kind of secret looks like, whole enough to be used by whoever reads it. */
 const SECRETS: Readonly<Record<string, RegExp>> = {
   'a signed token': /\bej1\.[a-z0-9]+\.[\w-]{8,}\.[\w-]{40,}/,
@@ -13,7 +14,7 @@ const SECRETS: Readonly<Record<string, RegExp>> = {
   'a bearer’s token': /\bbearer\s+[\w.~+/-]{24,}/i,
   'a key of the configuration':
     /\b(SIGNING_KEYS|ID_KEY|API_KEY|RUNPOD_API_KEY)\b['"]?\s*[:=]\s*['"]?[\w:]{16,}/,
-  'a signed address': /[?&]X-Amz-Signature=[0-9a-f]{64}/i,
+  [SIGNED]: /[?&]X-Amz-Signature=[0-9a-f]{64}/i,
 };
 
 /**
@@ -34,18 +35,15 @@ export interface Leak {
 export function leaksIn(text: string, known: readonly string[] = []): Leak[] {
   return text.split('\n').flatMap((line, i) => {
     const found = [
-      ...forms(line),
+      ...Object.entries(SECRETS)
+        .filter(([kind]) => kind !== SIGNED || !OF_THE_STAND_IN.test(line))
+        .map(([kind, form]) => ({ kind, at: line.search(form) })),
       ...known.map((secret) => ({ kind: 'a known secret', at: line.indexOf(secret) })),
     ];
     return found
       .filter(({ at }) => at >= 0)
       .map(({ kind, at }) => ({ line: i + 1, kind, before: leadTo(line, at) }));
   });
-}
-
-function forms(line: string) {
-  if (OF_THE_STAND_IN.test(line)) return [];
-  return Object.entries(SECRETS).map(([kind, form]) => ({ kind, at: line.search(form) }));
 }
 
 /** What stands before it in its line, in which there may be another one. */

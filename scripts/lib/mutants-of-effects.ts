@@ -168,7 +168,11 @@ export const EFFECT_MUTANTS: readonly Mutant[] = [
   mutant('a lost alarm is not healed', healing),
   mutant(
     'an ended job whose alarm is lost keeps what it owes',
-    edit(SCHEDULE, 'return isOwing ? now + OWING_LOOK_MS : null;', 'return null;'),
+    edit(
+      SCHEDULE,
+      'return isOwing || job.deletedAt !== undefined ? now + OWING_LOOK_MS : null;',
+      'return null;',
+    ),
   ),
   mutant(
     'an ended job is never forgotten',

@@ -1,10 +1,10 @@
 import * as v from 'valibot';
 import { forgetUploads } from './access/upload-quota.ts';
 import { JobRequest } from './job/job.ts';
-import { lookAgainAt, liveJobs, owingJobs } from './lib/overdue.ts';
+import { deletedJobs, lookAgainAt, liveJobs, owingJobs } from './lib/overdue.ts';
 import type { LiveRow } from './lib/overdue.ts';
 import type { Env } from './lib/env.ts';
-import { forgetDeleted } from './lib/erase.ts';
+import { forgetDeleted, forgetLater } from './lib/erase.ts';
 import { logError } from './lib/log.ts';
 import { abortStale } from './lib/multipart.ts';
 import { objectOf } from './lib/object.ts';
@@ -18,15 +18,15 @@ const AGAIN_MS = 3 * 60_000;
  * finished. Alarms do most of this by themselves; the sweep is for those that the platform lost.
  */
 export async function sweep(env: Env, now: number): Promise<void> {
-  const [live, owing] = await Promise.all([liveJobs(env.DB, now), owingJobs(env.DB, now)]);
+  const [live, owing, deleted] = await Promise.all([
+    liveJobs(env.DB, now),
+    owingJobs(env.DB, now),
+    deletedJobs(env.DB, now),
+  ]);
   await Promise.all([
     ...live.map((row) => reported(row.id, revive(env, row))),
-    ...owing.map((row) =>
-      reported(
-        row.id,
-        row.status === 'deleted' ? forgetDeleted(env, row) : remind(env, row.id, now),
-      ),
-    ),
+    ...owing.map((id) => reported(id, remind(env, id, now))),
+    ...deleted.map((job) => reported(job.id, forget(env, job, now))),
     reported(null, abortStale(env, now)),
     reported(null, forgetUploads(env.DB, now)),
   ]);
@@ -53,6 +53,14 @@ async function remind(env: Env, id: string, now: number): Promise<void> {
   // First of all, so that one that cannot be woken does not stand in the way of the others.
   await lookAgainAt(env.DB, id, now + AGAIN_MS);
   await lookAgainAt(env.DB, id, await objectOf(env, id).wake());
+}
+
+/** Forgets a deleted job, unless its object still has something to do. */
+async function forget(env: Env, job: { id: string; tenant: string }, now: number): Promise<void> {
+  await forgetLater(env.DB, job, now + AGAIN_MS);
+  const lookAt = await objectOf(env, job.id).wake();
+  if (lookAt === null) await forgetDeleted(env, job);
+  else await forgetLater(env.DB, job, lookAt);
 }
 
 async function revive(env: Env, row: LiveRow): Promise<void> {

@@ -1,6 +1,6 @@
 import { createExecutionContext, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { CreateReply, ListReply } from '@export-jobs/protocol';
+import { CreateReply, FeedMessage, ListReply } from '@export-jobs/protocol';
 import type { ExportJob } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { describe, expect, it, vi } from 'vitest';
@@ -8,6 +8,8 @@ import type { Env } from '../src/lib/env.ts';
 import { readKept } from '../src/durable-objects/kept.ts';
 import { mirrorToD1 } from '../src/outbox/handlers/mirror-to-d1.ts';
 import { app } from '../src/routes/app.ts';
+import { changedSince } from '../src/lib/job-views.ts';
+import { lookAgainAt } from '../src/lib/overdue.ts';
 import { sweep } from '../src/sweep.ts';
 import {
   FakeRenderer,
@@ -16,6 +18,7 @@ import {
   Viewer,
   call,
   createJob,
+  evict,
   getJob,
   later,
   playProvider,
@@ -82,6 +85,24 @@ async function isForgotten(id: string): Promise<boolean> {
   const at = await runInDurableObject(stubOf(id), (_, state) => state.storage.getAlarm());
   if (at !== null && at <= Date.now()) await runDurableObjectAlarm(stubOf(id));
   return await runInDurableObject(stubOf(id), (_, { storage }) => readKept(storage) === null);
+}
+
+async function loseAlarm(id: string): Promise<void> {
+  await runInDurableObject(stubOf(id), (_, { storage }) => storage.deleteAlarm());
+  await evict(id);
+}
+
+/** Which jobs the feed says are deleted to somebody who comes back. */
+async function toldSince(since: number): Promise<string[]> {
+  const { webSocket } = await call(`/api/feed?since=${since}`, SOCKET);
+  const heard: FeedMessage[] = [];
+  webSocket?.addEventListener('message', ({ data }) => {
+    heard.push(v.parse(FeedMessage, JSON.parse(String(data))));
+  });
+  webSocket?.accept();
+  await until(() => heard.some(({ type }) => type === 'ready'));
+  webSocket?.close();
+  return heard.flatMap((m) => (m.type === 'deleted' ? [m.job_id] : []));
 }
 
 const SOCKET = { headers: { upgrade: 'websocket' } };
@@ -182,15 +203,46 @@ describe('a deleted job', () => {
     expect((await rowOf(id))?.['status']).toBe('deleted');
   });
 
-  it('counts as one of the jobs of its day', async () => {
+  it('is told in the feed to who was away when it was deleted', async () => {
     const { id } = await cancelled();
-    const asked = () =>
-      env.DB.prepare('SELECT count(*) AS n FROM export_jobs WHERE tenant = ?')
-        .bind(TENANT)
-        .first<number>('n');
-    const before = await asked();
+    const since = Date.now();
     await remove(id);
-    expect(await asked()).toBe(before);
+    expect(await toldSince(since)).toContain(id);
+    expect(await toldSince(since + 2 * MINUTE)).not.toContain(id);
+  });
+
+  it('does not take the place of others in the feed', async () => {
+    const { id } = await createJob();
+    const gone = await cancelled();
+    await remove(gone.id);
+    const ids = (await changedSince(env.DB, TENANT, { since: 0, lifeMs: DAY })).map(
+      (job) => job.id,
+    );
+    expect(ids).toContain(id);
+    const plan = await env.DB.prepare(
+      `SELECT count(*) AS n FROM export_jobs WHERE view IS NULL`,
+    ).first('n');
+    expect(plan).toBeGreaterThan(0);
+    expect(ids).not.toContain(gone.id);
+  });
+
+  it('blocks the repeat of the job that it repeated for a day, and says why', async () => {
+    const first = await cancelled();
+    const retry = () => call(`/api/jobs/${first.id}/retry`, { method: 'POST' });
+    const { job } = v.parse(CreateReply, await (await retry()).json());
+    await call(`/api/jobs/${job.id}/cancel`, { method: 'POST' });
+    await remove(job.id);
+    expect(await problemOf(await retry())).toMatchObject({
+      code: 'retry_conflict',
+      detail: 'The job that it made was deleted.',
+    });
+  });
+
+  it('is not looked at again by a sweep that has read it before', async () => {
+    const { id } = await finished();
+    await remove(id);
+    await lookAgainAt(env.DB, id, Date.now());
+    expect((await rowOf(id))?.['look_at']).toBeNull();
   });
 
   it('is forgotten altogether a day later, with whatever came in late', async () => {
@@ -229,23 +281,82 @@ describe('a job', () => {
     expect((await remove(id)).status).toBe(204);
     expect((await call(`/api/jobs/${id}`)).status).toBe(404);
     expect(await filesOf(id)).toEqual([]);
+    await sweep(env, Date.now() + 60 * MINUTE);
+    expect(await rowOf(id)).not.toBeNull();
   });
 
-  it('is deleted though R2 and D1 are away, which its object makes up for', async () => {
+  it('is hidden at once while R2 is away, and its file goes when that is back (I23)', async () => {
     const { id } = await finished();
-    const { DB, VIDEOS } = env;
-    // What the object itself reaches, the tests cannot take away; its erasing fails on a broken table.
-    await DB.prepare('ALTER TABLE export_job_tags RENAME TO away').run();
+    const away = vi.spyOn(env.VIDEOS, 'list').mockRejectedValue(new Error('R2 is away'));
     expect((await remove(id)).status).toBe(204);
-    expect((await rowOf(id))?.['status']).toBe('complete');
+    expect((await problemOf(await call(`/api/jobs/${id}`))).code).toBe('job_not_found');
+    expect(await listed()).not.toContain(id);
+    expect(await isForgotten(id)).toBe(false);
+    away.mockRestore();
+    expect(await filesOf(id)).toHaveLength(1);
+    // Even when its alarm is lost besides: the sweep sets it again.
+    await loseAlarm(id);
+    vi.useFakeTimers({ toFake: ['Date'] });
+    later(3 * MINUTE);
+    await sweep(env, Date.now());
+    expect(await rowOf(id)).not.toBeNull();
+    await until(() => isForgotten(id));
+    expect(await filesOf(id)).toEqual([]);
+  });
+
+  it('is deleted though D1 is away, which its object makes up for', async () => {
+    const { id } = await finished();
+    await env.DB.prepare('ALTER TABLE export_jobs RENAME TO away').run();
+    expect((await remove(id)).status).toBe(204);
     expect(await stubOf(id).view(null)).toBeNull();
     expect(await isForgotten(id)).toBe(false);
-    await DB.prepare('ALTER TABLE away RENAME TO export_job_tags').run();
+    await env.DB.prepare('ALTER TABLE away RENAME TO export_jobs').run();
     vi.useFakeTimers({ toFake: ['Date'] });
     later(2 * MINUTE);
     await until(() => isForgotten(id));
     expect((await rowOf(id))?.['status']).toBe('deleted');
-    expect((await VIDEOS.list({ prefix: `out/${TENANT}/${id}/` })).objects).toEqual([]);
+    expect(await filesOf(id)).toEqual([]);
+  });
+
+  it('that D1 has not heard the end of is hidden at once, and never shown when D1 hears it (I23)', async () => {
+    const { id } = await createJob();
+    await ticketOf(id);
+    const name = 'late_end';
+    await env.DB.prepare(
+      `CREATE TRIGGER ${name} BEFORE UPDATE ON export_jobs WHEN NEW.status = 'cancelled'
+       BEGIN SELECT RAISE(ABORT, 'not yet'); END`,
+    ).run();
+    await call(`/api/jobs/${id}/cancel`, { method: 'POST' });
+    expect((await rowOf(id))?.['completed_at']).toBeNull();
+    expect((await remove(id)).status).toBe(204);
+    expect((await problemOf(await call(`/api/jobs/${id}`))).code).toBe('job_not_found');
+    expect(await listed()).not.toContain(id);
+    await env.DB.prepare(`DROP TRIGGER ${name}`).run();
+    vi.useFakeTimers({ toFake: ['Date'] });
+    later(2 * MINUTE);
+    await until(() => isForgotten(id));
+    expect((await rowOf(id))?.['view']).toBeNull();
+  });
+
+  it('whose alarm is lost is still stopped, and forgotten, after the sweep has seen to it', async () => {
+    const { id } = await createJob();
+    const { id: remote } = await ticketOf(id);
+    const isAway = () => new Response('', { status: 500 });
+    provider.answers.push(isAway);
+    await call(`/api/jobs/${id}/cancel`, { method: 'POST' });
+    await until(() => provider.answers.length === 0);
+    await remove(id);
+    await loseAlarm(id);
+    vi.useFakeTimers({ toFake: ['Date'] });
+    later(3 * MINUTE);
+    await sweep(env, Date.now());
+    expect(await rowOf(id)).not.toBeNull();
+    later(MINUTE);
+    await until(() => isForgotten(id));
+    expect(provider.stopped).toEqual([remote]);
+    later(DAY + MINUTE);
+    await sweep(env, Date.now());
+    expect(await rowOf(id)).toBeNull();
   });
 
   it('can be deleted as soon as it is cancelled, and is forgotten once that is told', async () => {

@@ -397,6 +397,18 @@ describe('the plan of an owner', () => {
     });
   });
 
+  it('counts no large file that R2, being away, could not begin', async () => {
+    const limits = { max_upload_bytes_per_day: FILM.length };
+    await env.DB.exec('DELETE FROM export_upload_bytes');
+    const away = vi.spyOn(env.VIDEOS, 'createMultipartUpload').mockRejectedValue(new Error('away'));
+    for (const _ of [1, 2, 3]) {
+      const refused = await ask({ filename: 'a.mov', size: FILM.length }, limits);
+      expect((await problemOf(refused)).code).toBe('storage_unavailable');
+    }
+    away.mockRestore();
+    expect((await ask({ filename: 'a.mov', size: FILM.length }, limits)).status).toBe(201);
+  });
+
   it('limits the size and the types of files, and says so', async () => {
     expect(await problemOf(await ask({ filename: 'a.mp4', size: 1001 }))).toMatchObject({
       code: 'upload_too_large',

@@ -36,6 +36,21 @@ export async function countUpload(
   throw new Refusal('upload_limit', { detail: `At most ${limit} bytes.` }, headers);
 }
 
+/** Takes a file back that cannot have come, because the store was away. If D1 is too, it stays counted. */
+export async function uncountUpload(
+  db: D1Database,
+  { tenant, size, limit }: { tenant: string; size: number; limit: number | null },
+  now: number,
+): Promise<void> {
+  if (limit === null) return;
+  const sql = `UPDATE export_upload_bytes SET bytes = max(0, bytes - ?) WHERE hour = ? AND tenant = ?`;
+  try {
+    await db.prepare(sql).bind(size, hourOf(now), tenant).run();
+  } catch (error) {
+    logError('upload quota', { error: String(error) });
+  }
+}
+
 /** Without D1 nothing is counted: a limit against years of filling must not stop uploads for an hour. */
 async function isCounted(
   db: D1Database,

@@ -1,8 +1,8 @@
 import { DurableObject } from 'cloudflare:workers';
 import { FeedQuery, isTerminal } from '@export-jobs/protocol';
-import type { ExportJob, JobMessage } from '@export-jobs/protocol';
+import type { ExportJob, FeedMessage, JobMessage } from '@export-jobs/protocol';
 import * as v from 'valibot';
-import { changedSince } from '../lib/job-views.ts';
+import { changedSince, deletedSince } from '../lib/job-views.ts';
 import { settingsOf } from '../lib/env.ts';
 import type { Env } from '../lib/env.ts';
 import { relink } from '../lib/links.ts';
@@ -83,6 +83,7 @@ export class ExportFeed extends DurableObject {
       for (const job of jobs.filter(({ updated_at }) => updated_at >= since)) {
         this.#viewers.tell(messageOf(this.#relinked(job), 'snapshot'), job.tags);
       }
+      for (const id of await deletedSince(this.env.DB, tenant, since)) this.forget(id);
       for (const socket of this.ctx.getWebSockets()) {
         if (!this.#newcomers.has(socket)) this.#viewers.say(socket, [{ type: 'ready', cursor }]);
       }
@@ -122,7 +123,8 @@ export class ExportFeed extends DurableObject {
         (status === undefined || job.status === status) &&
         (since !== undefined || !isTerminal(job.status));
       const told = jobs.filter(isShown).map((job) => messageOf(this.#relinked(job), 'snapshot'));
-      this.#viewers.say(socket, [...told, { type: 'ready', cursor }]);
+      const deleted = since === undefined ? [] : await this.#deleted(tenant, since);
+      this.#viewers.say(socket, [...told, ...deleted, { type: 'ready', cursor }]);
       this.#newcomers.delete(socket);
       if ((await this.ctx.storage.getAlarm()) === null) {
         await this.ctx.storage.setAlarm(cursor + RENEW_MS);
@@ -137,6 +139,11 @@ export class ExportFeed extends DurableObject {
   #jobs(tenant: string, since: number): Promise<ExportJob[]> {
     const { job_ms: lifeMs } = settingsOf(this.env).POLICY;
     return changedSince(this.env.DB, tenant, { since, lifeMs });
+  }
+
+  async #deleted(tenant: string, since: number): Promise<FeedMessage[]> {
+    const ids = await deletedSince(this.env.DB, tenant, since - OVERLAP_MS);
+    return ids.map((job_id) => ({ type: 'deleted', job_id }));
   }
 
   /** Has the jobs that are being processed send their reports here. */

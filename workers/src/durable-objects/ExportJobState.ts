@@ -14,7 +14,7 @@ import { readFrame } from './channel.ts';
 import { serveContract } from './http.ts';
 import { JobEngine } from './job-engine.ts';
 import { JobStore } from './job-store.ts';
-import { eraseSoon, markDeleted, purgeWhenDue } from './purge.ts';
+import { forgetSoon, markDeleted, purgeWhenDue } from './purge.ts';
 import { Renderers, answerOn } from './renderers.ts';
 import { closeBack } from './sockets.ts';
 import { Viewers } from './viewers.ts';
@@ -109,12 +109,14 @@ export class ExportJobState extends DurableObject {
 
   /** Has an ended job forgotten, with its files: nobody sees it from now on. A repeat changes nothing. */
   async delete(tenant: string): Promise<Answer<{ id: string }>> {
+    // As with `view`: whoever it does not belong to leaves no trace.
+    if (this.#store.job?.tenant !== tenant) return { ok: false, code: 'job_not_found' };
     this.#enter();
-    const answer = markDeleted(this.#store, tenant, this.#engine.settings.POLICY);
-    if (answer.ok) {
-      this.#hangUp('deleted');
-      await eraseSoon(this.env, { id: answer.body.id, tenant });
-    }
+    const { POLICY: policy } = this.#engine.settings;
+    const answer = markDeleted(this.#store, policy);
+    if (!answer.ok) return answer;
+    this.#hangUp('deleted');
+    await forgetSoon(this.#store, this.env, policy);
     return answer;
   }
 

@@ -156,7 +156,10 @@ export class JobEngine {
   }
 
   async #tellFeed(view: ExportJob): Promise<void> {
-    const until = await this.#feed.publish(view, this.#store.job);
+    const { job } = this.#store;
+    // Its feed knows already that it is no more.
+    if (job?.deletedAt !== undefined) return;
+    const until = await this.#feed.publish(view, job);
     if (until !== null) this.reportToFeed(until);
   }
 

@@ -136,8 +136,9 @@ export class JobStore {
     if (job === null) return;
     const forget = () => this.outbox.confirm(key, version, now);
     const isLast = isEnded(job) && this.outbox.isOnly(key, version);
-    // Nothing is committed after an end, and the sweep looks at who owes anything but the mirror.
-    const isDue = isLast ? this.#isOwingOnDisk : interrupted || tries > 0;
+    // Nothing is committed after an end, and the sweep looks at who owes anything but the mirror. One that has
+    // failed is on disk as due: it would be carried out again whenever the object wakes.
+    const isDue = tries > 0 || (isLast ? this.#isOwingOnDisk : interrupted);
     if (isDue) this.#saveWith(job, this.#log, policy, now, forget);
     else forget();
     // Nothing is left to guard: the next alarm is the last one.

@@ -2,7 +2,7 @@ import { isEnded } from '../job/job.ts';
 import type { Policy } from '../job/policy.ts';
 import { purgeAt } from '../job/schedule.ts';
 import type { Env } from '../lib/env.ts';
-import { eraseJob } from '../lib/erase.ts';
+import { eraseJob, forgetLater } from '../lib/erase.ts';
 import { logError } from '../lib/log.ts';
 import type { Answer } from '../lib/types.ts';
 import { discardLeftovers } from '../outbox/handlers/outputs.ts';
@@ -22,33 +22,34 @@ export async function purgeWhenDue(store: JobStore, env: Env, policy: Policy): P
   if (job.deletedAt !== undefined && outbox.dueAt !== null) return false;
   outbox.settle(now);
   if (!outbox.isEmpty) return false;
-  // D1 may have heard of the job only since it was deleted.
-  if (job.deletedAt !== undefined) await eraseJob(env, job, now);
+  if (job.deletedAt !== undefined) await eraseJob(env, job, { hasEnded: true });
   // Once more, for a file that a fenced renderer had under way when the job ended.
   else if (job.request) await discardLeftovers(env.VIDEOS, job);
   await store.purge();
+  if (job.deletedAt !== undefined) await forgetLater(env.DB, job);
   return true;
 }
 
 /** Has an ended job forgotten as soon as it owes nothing more, and hides it until then. */
-export function markDeleted(
-  store: JobStore,
-  tenant: string,
-  policy: Policy,
-): Answer<{ id: string }> {
+export function markDeleted(store: JobStore, policy: Policy): Answer<{ id: string }> {
   const { job } = store;
-  if (job?.tenant !== tenant) return { ok: false, code: 'job_not_found' };
+  if (!job) return { ok: false, code: 'job_not_found' };
   if (!isEnded(job)) return { ok: false, code: 'delete_conflict' };
   const now = Date.now();
   if (job.deletedAt === undefined) store.keep({ ...job, deletedAt: now }, policy, now);
   return { ok: true, body: { id: job.id } };
 }
 
-/** Erases what can be reached now; the alarm does it anyway, as often as it takes. */
-export async function eraseSoon(env: Env, job: { id: string; tenant: string }): Promise<void> {
+/**
+ * Forgets a deleted job at once, or hides it from D1 while it still owes something. What cannot be reached now the
+ * alarm sees to, as often as it takes.
+ */
+export async function forgetSoon(store: JobStore, env: Env, policy: Policy): Promise<void> {
+  const { job } = store;
   try {
-    await eraseJob(env, job, Date.now());
+    if (!job || (await purgeWhenDue(store, env, policy))) return;
+    await eraseJob(env, job, { hasEnded: true });
   } catch (error) {
-    logError('delete', { job: job.id, error: String(error) });
+    logError('delete', { job: job?.id, error: String(error) });
   }
 }

@@ -43,7 +43,7 @@ export function nextWakeAt(
  */
 export function lookAt(job: Job, isOwing: boolean, now: number): number | null {
   if (!isEnded(job)) return now + LIVE_LOOK_MS;
-  return isOwing ? now + OWING_LOOK_MS : null;
+  return isOwing || job.deletedAt !== undefined ? now + OWING_LOOK_MS : null;
 }
 
 function deadlineOf(job: LiveJob, policy: Policy): number {

@@ -26,6 +26,8 @@ export async function storeBody<T>(
     return await store(readable);
   } catch (error) {
     throw sender.isGone ? new Refusal('upload_cut_off') : error;
+  } finally {
+    sender.stop();
   }
 }
 
@@ -35,9 +37,12 @@ class Sender {
   readonly #onPiece: (piece: Uint8Array) => void;
   /** Whether it stopped half-way. */
   isGone = false;
+  #isWanted = true;
 
   constructor(body: ReadableStream, onPiece: (piece: Uint8Array) => void) {
     this.#reader = body.getReader({ mode: 'byob' });
+    // Whoever reads is told by the read itself.
+    this.#reader.closed.catch(() => undefined);
     this.#onPiece = onPiece;
   }
 
@@ -55,13 +60,22 @@ class Sender {
     await (this.isGone ? writer.abort() : writer.close());
   }
 
-  /** The next piece, in the memory of the one before; null when there is none. */
+  /** Nobody wants what is still to come. */
+  stop(): void {
+    this.#isWanted = false;
+    this.#reader.cancel().catch(() => undefined);
+  }
+
+  /**
+   * The next piece, in the memory of the one before; null when there is none. Waits until it is whole: what one
+   * packet brings is not worth a turn.
+   */
   async #next(buffer: ArrayBuffer): Promise<Uint8Array<ArrayBuffer> | null> {
     try {
-      const { value, done } = await this.#reader.read(new Uint8Array(buffer));
-      return done ? null : value;
+      const { value } = await this.#reader.readAtLeast(PIECE_BYTES, new Uint8Array(buffer));
+      return value && value.byteLength > 0 ? value : null;
     } catch {
-      this.isGone = true;
+      this.isGone = this.#isWanted;
       return null;
     }
   }

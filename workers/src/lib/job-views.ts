@@ -82,6 +82,22 @@ export async function listPage(
 /** No more jobs than this are told of at once. */
 const FEED_LIMIT = 500;
 
+/** The ids of jobs of a tenant that were deleted since, epoch ms, and not more than a day ago; the newest 500. */
+export async function deletedSince(
+  db: D1Database,
+  tenant: string,
+  since: number,
+): Promise<string[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT id FROM export_jobs WHERE status = 'deleted' AND tenant = ? AND written_at >= ?
+       ORDER BY created_at DESC LIMIT ?`,
+    )
+    .bind(tenant, since, FEED_LIMIT)
+    .all();
+  return v.parse(v.array(v.object({ id: v.string() })), results).map(({ id }) => id);
+}
+
 /**
  * Jobs of a tenant of which D1 has heard since `since`, or of which it still will; oldest first, the newest
  * 500. A job lives `lifeMs` at most, so of older ones it cannot have.
@@ -94,7 +110,7 @@ export async function changedSince(
   const { results } = await db
     .prepare(
       `SELECT id, created_at, view FROM export_jobs
-       WHERE tenant = ?1 AND created_at > ?2 AND (written_at >= ?3 OR completed_at IS NULL)
+       WHERE tenant = ?1 AND created_at > ?2 AND view IS NOT NULL AND (written_at >= ?3 OR completed_at IS NULL)
        ORDER BY created_at DESC, id DESC LIMIT ?4`,
     )
     .bind(tenant, since - 2 * lifeMs, since, FEED_LIMIT)

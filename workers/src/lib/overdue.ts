@@ -40,23 +40,36 @@ export async function liveJob(
   return row ? v.parse(LiveRow, row) : null;
 }
 
-const OwingRow = v.object({ id: v.string(), tenant: v.string(), status: v.string() });
-/** An ended job that is to be looked after; a `deleted` one is to be forgotten. */
-export type OwingRow = v.InferOutput<typeof OwingRow>;
-
-/** Ended jobs whose object should have done by now what it owed, or that are deleted; longest due first. */
-export async function owingJobs(db: D1Database, now: number): Promise<OwingRow[]> {
+/** Ended jobs whose object should have done by now what it owed; longest due first. */
+export async function owingJobs(db: D1Database, now: number): Promise<string[]> {
   const { results } = await db
     .prepare(
-      `SELECT id, tenant, status FROM export_jobs WHERE completed_at IS NOT NULL AND look_at < ?
+      `SELECT id FROM export_jobs WHERE completed_at IS NOT NULL AND look_at < ?
        ORDER BY look_at LIMIT 100`,
     )
     .bind(now)
     .all();
-  return v.parse(v.array(OwingRow), results);
+  return v.parse(v.array(v.object({ id: v.string() })), results).map(({ id }) => id);
+}
+
+/** Deleted jobs that are due to be forgotten. There may be very many: they stand in nobody's way but their own. */
+export async function deletedJobs(
+  db: D1Database,
+  now: number,
+): Promise<{ id: string; tenant: string }[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT id, tenant FROM export_jobs WHERE status = 'deleted' AND deadline_at < ?
+       ORDER BY deadline_at LIMIT 100`,
+    )
+    .bind(now)
+    .all();
+  return v.parse(v.array(v.object({ id: v.string(), tenant: v.string() })), results);
 }
 
 /** Says when the sweeper looks at a job again, epoch ms; null for never. */
 export async function lookAgainAt(db: D1Database, id: string, at: number | null): Promise<void> {
-  await db.prepare('UPDATE export_jobs SET look_at = ? WHERE id = ?').bind(at, id).run();
+  // One that was deleted meanwhile is looked at by other rules.
+  const sql = `UPDATE export_jobs SET look_at = ? WHERE id = ? AND status <> 'deleted'`;
+  await db.prepare(sql).bind(at, id).run();
 }

@@ -65,10 +65,12 @@ async function answerCreate(c: Ctx, made: NewJob, body: CreateRequest): Promise<
 }
 
 /** The job that this request has made before, though its object and input may be gone by now. */
-async function repeated(env: Env, { id, owner: { tenant } }: NewJob): Promise<ExportJob> {
+async function repeated(env: Env, { id, owner, retryOf }: NewJob): Promise<ExportJob> {
+  const { tenant } = owner;
   const job = (await objectOf(env, id).view(tenant)) ?? (await archivedJob(env.DB, id, tenant));
-  if (!job) throw new Refusal('idempotency_conflict');
-  return job;
+  if (job) return job;
+  const code = retryOf === null ? 'idempotency_conflict' : 'retry_conflict';
+  throw new Refusal(code, { detail: 'The job that it made was deleted.' });
 }
 
 async function create(
@@ -173,7 +175,7 @@ export async function deleteJob(c: Ctx, { tenant }: Owner): Promise<Response> {
   if (!answer.ok) {
     if (answer.code !== 'job_not_found') throw new Refusal(answer.code, answer.extra);
     // Its object may be gone, or not be there yet.
-    const isErased = await eraseJob(c.env, { id, tenant }, Date.now());
+    const isErased = await eraseJob(c.env, { id, tenant }, { hasEnded: false });
     const isIntended = !isErased && (await liveJob(c.env.DB, id, tenant)) !== null;
     if (!isErased) throw new Refusal(isIntended ? 'delete_conflict' : 'job_not_found');
   }

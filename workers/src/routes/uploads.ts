@@ -7,7 +7,7 @@ import {
 import type { Owner } from '../access/callers.ts';
 import { limitsOf } from '../access/plans.ts';
 import type { Limits } from '../access/plans.ts';
-import { countUpload } from '../access/upload-quota.ts';
+import { countUpload, uncountUpload } from '../access/upload-quota.ts';
 import { MAX_LIST, readBody } from '../lib/body.ts';
 import { settingsOf } from '../lib/env.ts';
 import { randomId } from '../lib/ids.ts';
@@ -38,14 +38,23 @@ export async function createUpload(c: Ctx, { tenant, plan }: Owner): Promise<Res
   const { filename, size, content_type } = await readBody(c.req.raw, UploadRequest);
   const limits = limitsOf(settings.PLANS, plan);
   checkFile(limits, size, mediaTypeOf(filename, content_type));
-  const limit = limits.max_upload_bytes_per_day;
-  await countUpload(c.env.DB, { tenant, size, limit }, Date.now());
+  const announced = { tenant, size, limit: limits.max_upload_bytes_per_day };
+  const now = Date.now();
+  await countUpload(c.env.DB, announced, now);
   const cut = cutOf(size);
   const upload_id = `upl_${randomId()}`;
   const name = safeName(filename);
-  const expires_at = Date.now() + (cut ? MULTIPART_TTL_MS : PUT_TTL_MS);
+  const expires_at = now + (cut ? MULTIPART_TTL_MS : PUT_TTL_MS);
   const options = { customMetadata: { filename: name } };
-  const m = cut && (await beginMultipart(c.env, inputKey(tenant, upload_id), options, expires_at));
+  const begin = async () => {
+    try {
+      return await beginMultipart(c.env, inputKey(tenant, upload_id), options, expires_at);
+    } catch (error) {
+      await uncountUpload(c.env.DB, announced, now);
+      throw error;
+    }
+  };
+  const m = cut && (await begin());
   const payload = { u: upload_id, t: tenant, n: name, s: size, exp: expires_at };
   const token = signToken(settings.SIGNING_KEYS, 'upload', { ...payload, ...(m && { m }) });
   const url = `/api/uploads/${upload_id}?token=${token}`;
