@@ -1,6 +1,7 @@
 // Responsible for a renderer that speaks to the server as the real one does, with its very code, and makes
 // up the work: it reports as planned, stores a few bytes, and ends as planned.
 import { randomUUID } from 'node:crypto';
+import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClaimReply, RenderTicket } from '@export-jobs/protocol';
 import { Channel, claimJob } from '../../renderer/src/callbacks.ts';
@@ -79,10 +80,16 @@ async function conclude({ end }: AttemptPlan, channel: Channel, made: Work): Pro
   }
   const { ticket, claimed, film, signal } = made;
   const { length: size } = film.bytes;
-  const digest = await digestOf(film.path, size, signal);
-  const { sha256 } = digest;
-  const manifest = { size, sha256, width: 16, height: 16, duration_ms: 1000, frames: 24 };
-  const { output } = claimed;
-  await putOutput({ output, token: ticket.token, path: film.path, manifest, digest, signal });
-  await channel.complete({ output_video_key: output.key, manifest });
+  const handle = await open(film.path);
+  try {
+    const file = { handle, size };
+    const digest = await digestOf(file, size, signal);
+    const { sha256 } = digest;
+    const manifest = { size, sha256, width: 16, height: 16, duration_ms: 1000, frames: 24 };
+    const { output } = claimed;
+    await putOutput({ output, token: ticket.token, file, manifest, digest, signal });
+    await channel.complete({ output_video_key: output.key, manifest });
+  } finally {
+    await handle.close();
+  }
 }

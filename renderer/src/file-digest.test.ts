@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -17,7 +17,9 @@ it.each([
     const bytes = randomBytes(size);
     const path = join(folder, 'file');
     await writeFile(path, bytes);
-    const digest = await digestOf(path, partSize, new AbortController().signal);
+    const handle = await open(path);
+    const digest = await digestOf({ handle, size }, partSize, new AbortController().signal);
+    await handle.close();
     const parts = Array.from({ length: count }, (_, i) =>
       createHash('md5')
         .update(bytes.subarray(i * partSize, (i + 1) * partSize))

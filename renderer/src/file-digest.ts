@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { piecesOf, type OutputFile } from './output-file.ts';
 
 /** What is said of a file before it is sent. */
 export interface FileDigest {
@@ -13,7 +13,7 @@ export interface FileDigest {
 
 /** Reads a file once, without holding it in memory; parts of `partSize` bytes. */
 export async function digestOf(
-  path: string,
+  file: OutputFile,
   partSize: number,
   signal: AbortSignal,
 ): Promise<FileDigest> {
@@ -29,8 +29,8 @@ export async function digestOf(
     part = createHash('md5');
     room = partSize;
   };
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024, signal })) {
-    if (!Buffer.isBuffer(chunk)) continue;
+  for await (const chunk of piecesOf(file, 0, file.size)) {
+    signal.throwIfAborted();
     whole.update(chunk);
     for (let rest = chunk; rest.length > 0;) {
       const piece = rest.subarray(0, room);

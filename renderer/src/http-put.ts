@@ -1,7 +1,7 @@
-import { createReadStream } from 'node:fs';
 import { request as requestHttp, type IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { finished, pipeline } from 'node:stream/promises';
+import { piecesOf, type OutputFile } from './output-file.ts';
 import { Unreachable } from './server-reply.ts';
 
 /** A connection on which nothing moves for this long is given up, ms. */
@@ -10,7 +10,7 @@ const IDLE_MS = 30_000;
 /** Bytes of a file and where they go. */
 export interface FilePut {
   readonly url: string;
-  readonly path: string;
+  readonly file: Pick<OutputFile, 'handle'>;
   /** Which bytes: from the first one of all on, so many. */
   readonly offset: number;
   readonly size: number;
@@ -28,7 +28,7 @@ export interface PutReply {
 
 /** One request. A refusal that comes before the body is through is heard, not lost in a reset. */
 export async function putFile(put: FilePut): Promise<PutReply> {
-  const { path, offset, size, headers, signal, onBytes } = put;
+  const { file, offset, size, headers, signal, onBytes } = put;
   const url = new URL(put.url);
   const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, {
     method: 'PUT',
@@ -37,26 +37,23 @@ export async function putFile(put: FilePut): Promise<PutReply> {
     headers: { ...headers, 'content-length': size },
   });
   request.once('timeout', () => request.destroy(new Unreachable('the upload does not move')));
-  const file = createReadStream(path, {
-    start: offset,
-    end: offset + size - 1,
-    highWaterMark: 256 * 1024,
-  });
-  let sent = 0;
-  file.on('data', (chunk) => {
-    sent += chunk.length;
-    onBytes?.(sent);
-  });
+  const body = async function* () {
+    let sent = 0;
+    for await (const piece of piecesOf(file, offset, size)) {
+      sent += piece.length;
+      onBytes?.(sent);
+      yield piece;
+    }
+  };
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     request.once('response', resolve).once('error', reject);
   });
-  const sending = pipeline(file, request).catch(() => undefined);
+  const sending = pipeline(body, request).catch(() => undefined);
   try {
     const response = await answered;
     const text = await readText(response);
     return { status: response.statusCode ?? 0, text, etag: response.headers.etag };
   } finally {
-    file.destroy();
     request.destroy();
     await sending;
   }

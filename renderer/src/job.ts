@@ -1,13 +1,11 @@
 // The life of one render, from its ticket to its end. Every way out tells the server first.
 import { randomUUID } from 'node:crypto';
-import { rm } from 'node:fs/promises';
 import { FAILURES, RenderTicket, type FailureCode } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { Channel, claimJob, LeaseLost } from './callbacks.ts';
 import { hasSystemCode, RenderFailure } from './failure.ts';
-import { endTools } from './ffmpeg/confine.ts';
 import type { FfmpegReport } from './ffmpeg/locate.ts';
-import { makeJobFolder } from './job-folder.ts';
+import { clearJobFolder, makeJobFolder } from './job-folder.ts';
 import { PATIENCE, type Patience } from './patience.ts';
 import { redact } from './redact.ts';
 import { JobAborted, type Job, type JobContext, type JobResult } from './runpod/index.ts';
@@ -35,7 +33,8 @@ const FENCED: JobResult = { output: { fenced: true } };
 
 /**
  * Does one job of RunPod's. Failures of the work are told to the server and are no error for
- * RunPod; only what the server could not be told is.
+ * RunPod; only what the server could not be told is. A worker on which something of the job goes on
+ * is to end with it: with the container go all its processes and files.
  */
 export async function renderJob(
   job: Job,
@@ -44,27 +43,50 @@ export async function renderJob(
 ): Promise<JobResult> {
   const ticket = v.safeParse(RenderTicket, job.input);
   if (!ticket.success) return { error: 'the input is not a render ticket' };
+  let clear = async (): Promise<void> => undefined;
+  const makeFolder = async () => {
+    const folder = await makeJobFolder(setup.root, setup.ffmpeg.tools.confinement);
+    clear = async () => await clearJobFolder(folder);
+    return folder;
+  };
+  const result = await renderTicket(ticket.output, job.id, context, { ...setup, makeFolder });
+  try {
+    await clear();
+    return result;
+  } catch (error) {
+    context.log('error', 'the job cannot be cleared away: the worker ends', {
+      reason: redact(error),
+    });
+    return { ...result, refreshWorker: true };
+  }
+}
+
+interface JobSetup extends RendererSetup {
+  readonly makeFolder: () => Promise<string>;
+}
+
+async function renderTicket(
+  ticket: RenderTicket,
+  jobId: string,
+  context: JobContext,
+  setup: JobSetup,
+): Promise<JobResult> {
   const { signal, workerId, gpuType, log } = context;
   const patience = { ...PATIENCE, ...setup.timing?.patience };
   // Anew for each delivery: a job that comes twice to one process has two owners.
   const claim = {
     nonce: randomUUID(),
-    provider_job_id: job.id,
+    provider_job_id: jobId,
     worker_id: workerId,
     hardware: gpuType?.slice(0, MAX_LABEL_CHARS) ?? 'cpu',
   };
   const over = new AbortController();
   try {
-    const claimed = await claimJob(
-      ticket.output,
-      claim,
-      claimSignal(signal, over.signal),
-      patience,
-    );
+    const claimed = await claimJob(ticket, claim, claimSignal(signal, over.signal), patience);
     log('info', 'claimed', { epoch: claimed.epoch, source: claimed.source.kind });
-    const channel = new Channel(ticket.output, claimed, log, patience);
+    const channel = new Channel(ticket, claimed, log, patience);
     try {
-      return await renderClaimed(ticket.output.token, claimed, channel, context, setup);
+      return await renderClaimed(ticket.token, claimed, channel, context, setup);
     } finally {
       await channel.close();
     }
@@ -87,15 +109,14 @@ async function renderClaimed(
   claimed: Awaited<ReturnType<typeof claimJob>>,
   channel: Channel,
   context: JobContext,
-  setup: RendererSetup,
+  setup: JobSetup,
 ): Promise<JobResult> {
-  const folder = await makeJobFolder(setup.root);
   const signal = AbortSignal.any([context.signal, channel.signal]);
   try {
     const manifest = await doWork({
       token,
       claimed,
-      folder,
+      folder: await setup.makeFolder(),
       signal,
       ffmpeg: setup.ffmpeg,
       guard: { exempt: setup.sourceHosts ?? [] },
@@ -108,9 +129,6 @@ async function renderClaimed(
     return { output: { complete: true, key, size: manifest.size } };
   } catch (error) {
     return await concludeFailure(error, channel, context);
-  } finally {
-    await endTools(setup.ffmpeg.tools.confinement, folder).catch(() => undefined);
-    await rm(folder, { recursive: true, force: true });
   }
 }
 

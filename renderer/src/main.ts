@@ -27,7 +27,15 @@ try {
   await serve(
     async (job, context) =>
       await renderJob(job, context, { ffmpeg: await inspectFfmpeg(), root, sourceHosts, timing }),
-    { shutdown, fitness: { disk: checkDisk, ffmpeg: checkFfmpeg, gpu: checkGpu } },
+    {
+      shutdown,
+      fitness: {
+        disk: checkDisk,
+        ffmpeg: checkFfmpeg,
+        confinement: checkConfinement,
+        gpu: checkGpu,
+      },
+    },
   );
   process.exit(0);
 } catch (error) {
@@ -43,17 +51,21 @@ async function checkDisk(): Promise<void> {
 }
 
 async function checkFfmpeg(): Promise<void> {
-  const { version, from, encoders, missing, tools } = await inspectFfmpeg();
+  const { version, from, encoders, missing } = await inspectFfmpeg();
   log('info', 'ffmpeg inspected', { version, from, encoders, missing });
-  const { offline, asOther, inFolder } = tools.confinement;
-  const held = {
-    offline: offline.length > 0,
-    other: asOther && process.getuid?.() === 0,
-    folder: inFolder,
-  };
+}
+
+/** A stranger's file must not find our secrets and a way to send them. */
+async function checkConfinement(): Promise<void> {
+  const { offline, asOther, inFolder } = (await inspectFfmpeg()).tools.confinement;
+  const held = { offline: offline.length > 0, other: asOther, folder: inFolder };
   if (Object.values(held).includes(false)) {
     log('warn', 'ffmpeg cannot be confined as it could be', held);
   }
+  const isRequired = process.env['RENDERER_REQUIRE_CONFINED'] === '1';
+  if (!isRequired || (held.offline && held.other)) return;
+  const missing = held.offline ? 'as another user' : 'without a network';
+  throw new Error(`ffmpeg cannot be run ${missing} here (RENDERER_REQUIRE_CONFINED)`);
 }
 
 /** Where a GPU is paid for, an export in software is a failure that nobody sees. */

@@ -14,6 +14,7 @@ import * as v from 'valibot';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RenderFailure } from './failure.ts';
 import { digestOf } from './file-digest.ts';
+import { openOutput } from './output-file.ts';
 import { putOutput } from './put-output.ts';
 import { Fenced } from './server-reply.ts';
 
@@ -106,8 +107,10 @@ async function sendTo(trouble: (call: Call) => Trouble = () => undefined) {
   const port = typeof address === 'object' && address ? address.port : 0;
   const path = join(folder, 'output.mp4');
   await writeFile(path, BYTES);
+  const sent = await openOutput(path);
+  cleanup.push(() => sent.handle.close());
   const signal = AbortSignal.timeout(20_000);
-  const digest = await digestOf(path, PART, signal);
+  const digest = await digestOf(sent, PART, signal);
   const manifest = {
     size: BYTES.length,
     sha256: digest.sha256,
@@ -121,7 +124,7 @@ async function sendTo(trouble: (call: Call) => Trouble = () => undefined) {
   const failure: unknown = await putOutput({
     output: { url, content_type: 'video/mp4', parts: { size: PART } },
     token: 't',
-    path,
+    file: sent,
     manifest,
     digest,
     signal,

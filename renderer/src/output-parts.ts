@@ -61,19 +61,19 @@ export class OutputParts {
       return stored.toSorted((a, b) => a.number - b.number);
     } catch (error) {
       this.#over.abort(error);
-      // None may go on reading a file that is about to be removed.
+      // None may go on reading a file that is about to be closed.
       await Promise.allSettled(lanes);
       throw error;
     }
   }
 
   async #sendPart(number: number): Promise<string> {
-    const { path, manifest, digest } = this.#options;
+    const { file, manifest, digest } = this.#options;
     const url = await this.#addressOf(number);
     const offset = (number - 1) * this.#partSize;
     const reply = await putFile({
       url,
-      path,
+      file,
       offset,
       size: Math.min(this.#partSize, manifest.size - offset),
       headers: { 'content-md5': digest.parts[number - 1] ?? '' },

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { problem, type ProblemCode } from '@export-jobs/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RenderFailure } from './failure.ts';
+import { openOutput } from './output-file.ts';
 import { putOutput } from './put-output.ts';
 import { Fenced } from './server-reply.ts';
 
@@ -38,12 +39,14 @@ async function putTo(answer: (request: IncomingMessage, response: ServerResponse
   const port = typeof address === 'object' && address ? address.port : 0;
   const path = join(folder, 'output.mp4');
   await writeFile(path, BYTES);
+  const file = await openOutput(path);
+  cleanup.push(() => file.handle.close());
   const signal = AbortSignal.timeout(10_000);
   const sent: number[] = [];
   await putOutput({
     output: { url: `http://127.0.0.1:${port}/output`, content_type: 'video/mp4' },
     token: 't',
-    path,
+    file,
     manifest: MANIFEST,
     digest: { parts: [], checksum: '' },
     signal,

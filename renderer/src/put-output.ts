@@ -2,6 +2,7 @@ import type { ClaimReply, OutputManifest } from '@export-jobs/protocol';
 import { RenderFailure } from './failure.ts';
 import type { FileDigest } from './file-digest.ts';
 import { putFile } from './http-put.ts';
+import type { OutputFile } from './output-file.ts';
 import { OutputParts } from './output-parts.ts';
 import { backoff, pause } from './runpod/pause.ts';
 import { Fenced, refusalOf, Refused } from './server-reply.ts';
@@ -11,7 +12,7 @@ const MAX_TRIES = 8;
 export interface PutOutputOptions {
   readonly output: Pick<ClaimReply['output'], 'url' | 'content_type' | 'parts'>;
   readonly token: string;
-  readonly path: string;
+  readonly file: Pick<OutputFile, 'handle'>;
   /** Stored with the file, and compared with it by the server. */
   readonly manifest: OutputManifest;
   readonly digest: Pick<FileDigest, 'parts' | 'checksum'>;
@@ -63,10 +64,10 @@ async function insistOn<T>(
 }
 
 async function putWhole(options: PutOutputOptions): Promise<void> {
-  const { output, token, path, manifest, signal, onBytes } = options;
+  const { output, token, file, manifest, signal, onBytes } = options;
   const { status, text } = await putFile({
     url: output.url,
-    path,
+    file,
     offset: 0,
     size: manifest.size,
     headers: {

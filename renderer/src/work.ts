@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { ClaimReply, OutputManifest, Stage } from '@export-jobs/protocol';
 import type { Report } from './callbacks.ts';
 import { fetchSource } from './fetch-source.ts';
+import { endTools } from './ffmpeg/confine.ts';
 import { guessSeconds } from './ffmpeg/encoder-settings.ts';
 import type { FfmpegReport } from './ffmpeg/locate.ts';
 import type { Plan } from './ffmpeg/plan.ts';
@@ -13,6 +14,7 @@ import { renderExport } from './ffmpeg/run.ts';
 import { INPUT_NAME } from './ffmpeg/untrusted-input.ts';
 import type { VerifiedOutput } from './ffmpeg/verify.ts';
 import { digestOf } from './file-digest.ts';
+import { openOutput, type OutputFile } from './output-file.ts';
 import { ProgressMeter, type WorkStage } from './progress.ts';
 import { putOutput } from './put-output.ts';
 import type { Log } from './runpod/log.ts';
@@ -61,10 +63,17 @@ export async function doWork(work: Work): Promise<OutputManifest> {
   await download(work, progress);
   const probe = await probeInput(ffmpeg.tools, folder, signal);
   const { plan, output } = await render(work, progress, probe);
-  log('info', 'rendered', { encoder: plan.encoder, frames: output.frames, bytes: output.size });
-  const manifest = await upload(work, progress, output);
-  progress.move('verifying', 0);
-  return manifest;
+  // Nobody may be left to change what is sent, and nothing else can come in its place.
+  await endTools(folder);
+  const file = await openOutput(output.path);
+  try {
+    log('info', 'rendered', { encoder: plan.encoder, frames: output.frames, bytes: file.size });
+    const manifest = await upload(work, progress, output, file);
+    progress.move('verifying', 0);
+    return manifest;
+  } finally {
+    await file.handle.close();
+  }
 }
 
 async function download(work: Work, progress: WorkProgress): Promise<void> {
@@ -121,18 +130,20 @@ function guessOf(plan: Plan, { video, duration }: Probe): number {
 async function upload(
   work: Work,
   progress: WorkProgress,
-  { path, size, width, height, frames, durationMs }: VerifiedOutput,
+  { width, height, frames, durationMs }: VerifiedOutput,
+  file: OutputFile,
 ): Promise<OutputManifest> {
+  const { size } = file;
   progress.expect('uploading', size / NETWORK_RATE + 0.1);
   progress.move('uploading', 0);
   const { output } = work.claimed;
-  const digest = await digestOf(path, output.parts?.size ?? size, work.signal);
+  const digest = await digestOf(file, output.parts?.size ?? size, work.signal);
   const { sha256 } = digest;
   const manifest = { size, sha256, width, height, duration_ms: durationMs, frames };
   await putOutput({
     output,
     token: work.token,
-    path,
+    file,
     manifest,
     digest,
     signal: work.signal,

@@ -44,8 +44,8 @@ afterAll(async () => {
 });
 
 /** A job's folder with this source, and a film beside it that is none of its business. */
-async function folderWith(source: Buffer | string): Promise<string> {
-  const folder = await makeJobFolder(studio.root);
+async function folderWith(source: Buffer | string, confinement = UNCONFINED): Promise<string> {
+  const folder = await makeJobFolder(studio.root, confinement);
   await writeFile(join(folder, 'input'), source);
   await copyFile(film, join(folder, SIBLING));
   return folder;
@@ -104,7 +104,7 @@ const WAYS: [string, Confinement | undefined][] = [
 describe.skipIf(!ffmpeg)('a hostile source (skipped where there is no ffmpeg)', () => {
   describe.each(WAYS)('%s', (_, confinement = UNCONFINED) => {
     it.each(TRICKS)('$name is refused, and reaches nothing', async ({ make }) => {
-      const folder = await folderWith(make(prey));
+      const folder = await folderWith(make(prey), confinement);
       const seen = await reached(folder, () => exportIn(folder, confinement));
       expect(seen).toMatchObject({ connections: 0, files: 0 });
       expect(seen.result).toBeInstanceOf(RenderFailure);

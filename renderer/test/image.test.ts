@@ -116,6 +116,15 @@ describe('the image’s Dockerfile', () => {
     expect(all('STOPSIGNAL')).toEqual(['SIGTERM']);
   });
 
+  it('takes no job where ffmpeg would be root or have a network', () => {
+    expect(all('ENV').join(' ')).toMatch(/\bRENDERER_REQUIRE_CONFINED=1\b/);
+  });
+
+  it('has an init that hands signals on to the worker and buries what tools leave behind', () => {
+    expect(all('ENTRYPOINT')).toEqual(['["tini", "--"]']);
+    expect(all('RUN').join(' ')).toMatch(/apt-get install [^&]*\btini\b/);
+  });
+
   it('asks for the driver’s encoder library, without which every export would be made in software', () => {
     expect(all('ENV').join(' ')).toMatch(/NVIDIA_DRIVER_CAPABILITIES=\S*\bvideo\b/);
   });

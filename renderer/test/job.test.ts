@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ErrorBody } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { removeLeftovers } from '../src/job-folder.ts';
 import { renderJob } from '../src/job.ts';
 import { JobAborted, type Log } from '../src/runpod/index.ts';
 import { startFakeServer, TOKEN, type FakeServerOptions } from './fake-server.ts';
-import { ffmpeg, IN_SECONDS, PICTURE_AND_TONE, SLOW, Studio } from './media.ts';
+import { binWith, ffmpeg, IN_SECONDS, PICTURE_AND_TONE, SLOW, Studio } from './media.ts';
 
 const patience = { baseMs: 20, capMs: 100 };
 const cleanup: (() => Promise<unknown>)[] = [];
@@ -20,6 +22,7 @@ beforeAll(async () => {
   long = await readFile(await studio.make('long.mp4', PICTURE_AND_TONE(60, '640x360', 30)));
 });
 afterEach(async () => {
+  vi.unstubAllEnvs();
   for (const undo of cleanup.splice(0)) await undo();
 });
 afterAll(async () => {
@@ -32,11 +35,12 @@ interface StartOptions {
   readonly aborted?: JobAborted;
   readonly gpuType?: string;
   readonly retryMs?: number;
+  readonly root?: string;
 }
 
 async function start(
   options: FakeServerOptions,
-  { ticket, aborted, gpuType, retryMs = 20 }: StartOptions = {},
+  { ticket, aborted, gpuType, retryMs = 20, root = studio.root }: StartOptions = {},
 ) {
   if (!ffmpeg) throw new Error('there is no ffmpeg here');
   const server = await startFakeServer(options);
@@ -49,7 +53,7 @@ async function start(
   const ended = renderJob(
     job,
     { signal: abort.signal, workerId: 'w1', gpuType, log, progress: () => undefined },
-    { ffmpeg, root: studio.root, timing: { retryMs, patience } },
+    { ffmpeg, root, timing: { retryMs, patience } },
   );
   const rendering = () =>
     vi.waitFor(
@@ -236,6 +240,40 @@ describe.skipIf(!ffmpeg)('a render (skipped where there is no ffmpeg)', () => {
     expect(errorsOf(server.said('error'))).toMatchObject([{ code: 'renderer_shutdown' }]);
     expect(server.said('source')).toEqual([]);
   });
+
+  it('tells the server when there is no place for its files', async () => {
+    const { server, ended } = await start({ source: short }, { root: join(studio.root, 'none') });
+    expect(await ended).toEqual({ output: { complete: false, code: 'renderer_error' } });
+    expect(errorsOf(server.said('error'))).toMatchObject([{ code: 'renderer_error' }]);
+  });
+
+  it.skipIf(process.getuid?.() !== 0 || !ffmpeg?.tools.confinement.asOther)(
+    'that leaves something running which cannot be ended keeps its files, and costs the worker',
+    async () => {
+      const { server, ended, abort, lines, rendering } = await start({
+        source: long,
+        reportMs: 50,
+      });
+      await rendering();
+      vi.stubEnv(
+        'PATH',
+        `${await binWith(studio.root, 'exit 1', 'setpriv')}:${process.env['PATH']}`,
+      );
+      abort.abort(new JobAborted('shutdown'));
+      expect(await ended).toEqual({
+        output: { complete: false, code: 'renderer_shutdown' },
+        refreshWorker: true,
+      });
+      vi.unstubAllEnvs();
+      expect(server.said('error')).toHaveLength(1);
+      expect(lines.join()).toContain('the worker ends');
+      const [left = '', ...more] = await leftovers();
+      expect(more).toEqual([]);
+      expect(await readdir(join(studio.root, left, 'job'))).toContain('input');
+      await removeLeftovers(studio.root);
+      expect(await leftovers()).toEqual([]);
+    },
+  );
 
   it('does not claim a job that was stopped before', async () => {
     const { server, ended } = await start(

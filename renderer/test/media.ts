@@ -1,6 +1,6 @@
 // Makes small real videos for the tests, with the ffmpeg that the renderer itself uses.
 import { execFile } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -57,6 +57,16 @@ export class Studio {
     await run(ffmpeg.tools.ffmpeg, ['-v', 'error', '-nostdin', ...args], { cwd: this.root });
     return path;
   }
+}
+
+/** A folder with programs of these names, each of which runs a shell's script. */
+export async function binWith(root: string, script: string, ...names: string[]): Promise<string> {
+  const folder = await mkdtemp(join(root, 'bin-'));
+  await chmod(folder, 0o755);
+  for (const name of names) {
+    await writeFile(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  }
+  return folder;
 }
 
 /** Options that make a minute of film take minutes, so that an encoder that ends in seconds was ended. */

@@ -8,7 +8,7 @@ import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startStandIn, type StandIn } from '../src/runpod/stand-in/index.ts';
 import { startFakeServer } from './fake-server.ts';
-import { ffmpeg, IN_SECONDS, PICTURE_AND_TONE, Studio } from './media.ts';
+import { binWith, ffmpeg, IN_SECONDS, PICTURE_AND_TONE, Studio } from './media.ts';
 
 const MAIN = fileURLToPath(import.meta.resolve('../src/main.ts'));
 const KEY = 'rp-secret-key';
@@ -107,6 +107,21 @@ describe.skipIf(!ffmpeg)('the renderer’s process', () => {
     expect(queue.trace().map(({ op, query }) => [op, query['status'], query['check']])).toEqual([
       ['ping', 'unhealthy', 'gpu'],
     ]);
+  });
+
+  it('takes nothing where ffmpeg must be confined and cannot be, and RunPod is told', async () => {
+    const bin = await binWith(studio.root, 'exit 1', 'setpriv', 'unshare');
+    const poor = { PATH: `${bin}:${process.env['PATH']}` };
+    const { queue, child } = await startRenderer({ ...poor, RENDERER_REQUIRE_CONFINED: '1' });
+    await once(child, 'exit');
+    expect(child.exitCode).toBe(1);
+    expect(queue.trace().map(({ op, query }) => [op, query['status'], query['check']])).toEqual([
+      ['ping', 'unhealthy', 'confinement'],
+    ]);
+    const free = await startRenderer({ ...poor, RENDERER_REQUIRE_CONFINED: '0' });
+    await free.says('worker started');
+    expect(free.output()).toContain('ffmpeg cannot be confined');
+    await endAfter(free.child, 'SIGTERM');
   });
 
   it('says what is missing when it cannot start', async () => {

@@ -1,15 +1,18 @@
 // Responsible for what a media tool can reach and use up while it reads what a stranger sent, should the file
 // be made to take the tool over. Must not decide what is read: untrusted-input.ts does.
 import { lstat } from 'node:fs/promises';
-import { runTool } from './process.ts';
+import { hasSystemCode } from '../failure.ts';
+import { endUser, processes } from './processes.ts';
 
 /** What this machine lets us take from a tool. Limits on files and memory work everywhere. */
 export interface Confinement {
   /** The command that starts another one without any network, or nothing. */
   readonly offline: readonly string[];
-  /** Whether a tool can be run as somebody else, and never gain rights. */
+  /** Whether a tool can be run without any right of an administrator, and never gain one. */
+  readonly rightless: boolean;
+  /** Whether it can then also be somebody else. */
   readonly asOther: boolean;
-  /** Whether it can also be kept from writing outside its folder, where everybody else may. */
+  /** Whether it can then also be kept from writing outside its folder, where everybody else may. */
   readonly inFolder: boolean;
 }
 
@@ -24,18 +27,32 @@ export interface Bounds {
 /** Of ffprobe, which writes no file; 2 GiB hold the index of a day of film. */
 export const PROBE_BOUNDS: Bounds = { fileBytes: 0, memoryBytes: 2 * 1024 ** 3 };
 
-export const UNCONFINED: Confinement = { offline: [], asOther: false, inFolder: false };
-
-/** Users that do not exist, so that nothing belongs to them but what is given to them. */
-const STRANGERS = { first: 50_000, count: 10_000 } as const;
+export const UNCONFINED: Confinement = {
+  offline: [],
+  rightless: false,
+  asOther: false,
+  inFolder: false,
+};
 
 /**
- * Limits are this shell's own before it becomes the tool: 512-byte blocks of a file, KiB of memory, open files,
- * no core dumps. When memory runs out the kernel ends the tool first. What cannot be set is left.
+ * Users that do not exist, so that nothing belongs to them but what is given to them. Each has a ghost, who exists as
+ * little, and as whom all that the stranger runs is ended.
+ */
+const STRANGERS = { first: 50_000, count: 10_000 } as const;
+const ghostOf = (uid: number) => uid - STRANGERS.count;
+
+/** Of a stranger, threads too: an encoder and its filters have one or two for each of the up to 256 CPUs of a host. */
+const MAX_PROCESSES = 1024;
+
+/**
+ * Limits are this shell's own before it becomes the tool: 512-byte blocks of a file, KiB of memory, processes, open
+ * files, no core dumps. When memory runs out the kernel ends the tool first. What cannot be set is left. Shells call
+ * the limit of processes `-p` or `-u`.
  */
 const LIMITED =
   '{ ulimit -c 0; ulimit -n 512; ulimit -f "$1"; [ -z "$2" ] || ulimit -v "$2"; ' +
-  'echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null; shift 2; exec "$@"';
+  '[ -z "$3" ] || ulimit -u "$3" || ulimit -p "$3"; ' +
+  'echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null; shift 3; exec "$@"';
 
 /** What changes files, as the oldest Landlock knows it: a newer right would be refused by an older kernel. */
 const WRITES =
@@ -46,11 +63,19 @@ const WRITABLE = ['/dev', '/proc'] as const;
 
 let strangers = Math.floor(Math.random() * STRANGERS.count);
 
-/** A user for a new job's folder and tools; undefined where only an administrator could make them theirs. */
+/**
+ * A user for a new job's folder and tools, who runs nothing yet; undefined where only an administrator could make them
+ * theirs.
+ */
 export function stranger(): number | undefined {
-  if (process.getuid?.() !== 0) return undefined;
-  strangers = (strangers + 1) % STRANGERS.count;
-  return STRANGERS.first + strangers;
+  if (!isAdministrator()) return undefined;
+  const taken = new Set(processes().map(({ user }) => user));
+  for (let tries = 0; tries < STRANGERS.count; tries += 1) {
+    strangers = (strangers + 1) % STRANGERS.count;
+    const uid = STRANGERS.first + strangers;
+    if (!taken.has(uid) && !taken.has(ghostOf(uid))) return uid;
+  }
+  throw new Error('there is no user left for a tool');
 }
 
 /**
@@ -58,16 +83,19 @@ export function stranger(): number | undefined {
  * @param folder undefined for a command that touches no files.
  */
 export async function confined(
-  { offline, asOther, inFolder }: Confinement,
+  { offline, rightless, asOther, inFolder }: Confinement,
   command: readonly string[],
   folder: string | undefined,
   { fileBytes, memoryBytes }: Bounds,
 ): Promise<[program: string, args: string[]]> {
   const owner = folder === undefined ? stranger() : await ownerOf(folder);
+  const user = asOther && isChange(owner) ? owner : undefined;
   const blocks = String(Math.ceil(fileBytes / 512));
   const kib = memoryBytes === undefined ? '' : String(Math.ceil(memoryBytes / 1024));
-  const limited = ['/bin/sh', '-c', LIMITED, 'sh', blocks, kib, ...command];
-  const held = asOther ? asUser(owner, inFolder ? writingTo(folder) : []) : [];
+  // Of ourselves much more may run.
+  const count = user === undefined ? '' : String(MAX_PROCESSES);
+  const limited = ['/bin/sh', '-c', LIMITED, 'sh', blocks, kib, count, ...command];
+  const held = rightless ? asUser(user, inFolder ? writingTo(folder) : []) : [];
   const [program = '', ...args] = [...offline, ...held, ...limited];
   return [program, args];
 }
@@ -75,35 +103,56 @@ export async function confined(
 /**
  * Ends what tools that ran in a folder have left behind, so that nobody changes it any more while we read or remove
  * it. Where they ran as ourselves there is no telling them from us, and nothing is done.
+ * @throws when they do not end.
  */
-export async function endTools({ asOther }: Confinement, folder: string): Promise<void> {
+export async function endTools(folder: string): Promise<void> {
   const owner = await ownerOf(folder);
-  if (!asOther || !isChange(owner)) return;
-  const [program, ...args] = [...asUser(owner), '/bin/sh', '-c', 'kill -s KILL -- -1'];
-  await runTool(program, args, { timeoutMs: 10_000 });
+  if (isAdministrator() && isStranger(owner)) await endUser(owner, ghostOf(owner));
 }
 
-/** Of the folder itself: a tool may have put a link to one of ours in its place. */
-async function ownerOf(folder: string): Promise<number> {
-  return (await lstat(folder)).uid;
+/** Of the folder itself, were it a link; undefined when it is not there. */
+async function ownerOf(folder: string): Promise<number | undefined> {
+  try {
+    return (await lstat(folder)).uid;
+  } catch (error) {
+    if (hasSystemCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+function isStranger(uid: number | undefined): uid is number {
+  if (uid === undefined) return false;
+  return uid >= STRANGERS.first && uid < STRANGERS.first + STRANGERS.count;
 }
 
 /** Only an administrator can become somebody else. */
 function isChange(uid: number | undefined): uid is number {
-  const own = process.getuid?.();
-  return own === 0 && uid !== undefined && uid !== own;
+  return isAdministrator() && uid !== undefined && uid !== 0;
+}
+
+function isAdministrator(): boolean {
+  return process.getuid?.() === 0;
 }
 
 /**
  * Takes rights away, whoever it is. What may be inherited is emptied, and with it the ambient set, which would
- * outlive the change of user; whatever could be gained by a program's file is not, with no new privileges.
+ * outlive a change of user; whatever could be gained by a program's file is not, with no new privileges. An
+ * administrator who stays one has every right again with the next program, unless none may be had at all.
  */
 function asUser(
   uid: number | undefined,
   held: readonly string[] = [],
 ): [program: string, ...string[]] {
-  const who = isChange(uid) ? ['--reuid', `${uid}`, '--regid', `${uid}`, '--clear-groups'] : [];
-  return ['setpriv', ...who, '--inh-caps=-all', '--no-new-privs', ...held, '--'];
+  const other = ['--reuid', `${uid}`, '--regid', `${uid}`, '--clear-groups'];
+  const none = isAdministrator() ? ['--bounding-set=-all'] : [];
+  return [
+    'setpriv',
+    ...(uid === undefined ? none : other),
+    '--inh-caps=-all',
+    '--no-new-privs',
+    ...held,
+    '--',
+  ];
 }
 
 function writingTo(folder: string | undefined): string[] {

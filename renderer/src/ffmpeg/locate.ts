@@ -1,8 +1,9 @@
 import { access, chmod, constants } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
+import { temporaryRoot } from '../job-folder.ts';
 import { confined, UNCONFINED, type Confinement } from './confine.ts';
-import { findConfinement } from './find-confinement.ts';
+import { findConfinement, twice } from './find-confinement.ts';
 import { runTool } from './process.ts';
 
 /** Where the two programs are. */
@@ -98,16 +99,20 @@ export async function inspectFfmpeg(
   const { tools, from } = await locateFfmpeg(env);
   const known = reports.get(tools.ffmpeg);
   if (known) return await known;
-  const report = inspect(tools, from);
+  const report = inspect(tools, from, temporaryRoot(env));
   reports.set(tools.ffmpeg, report);
   report.catch(() => reports.delete(tools.ffmpeg));
   return await report;
 }
 
-async function inspect(paths: Tools, from: FfmpegReport['from']): Promise<FfmpegReport> {
+async function inspect(
+  paths: Tools,
+  from: FfmpegReport['from'],
+  root: string,
+): Promise<FfmpegReport> {
   const version = await versionOf(paths.ffmpeg);
   await versionOf(paths.ffprobe);
-  const tools = { ...paths, confinement: await usableConfinement(paths) };
+  const tools = { ...paths, confinement: await usableConfinement(paths, root) };
   const [h264, hevc, vp9, av1, gif, aac, opus, canToneMap] = await Promise.all([
     working(tools, CANDIDATES.h264),
     working(tools, CANDIDATES.hevc),
@@ -124,16 +129,26 @@ async function inspect(paths: Tools, from: FfmpegReport['from']): Promise<Ffmpeg
   return { tools, from, version, encoders, missing, canToneMap };
 }
 
-/** How tools can be held down here; not so far that the GPU cannot be reached any more, if there is one. */
-async function usableConfinement(paths: Tools): Promise<Confinement> {
-  const strictest = await findConfinement(paths.ffprobe);
+/**
+ * How tools can be held down here; not so far that the GPU cannot be reached any more, if there is one. What is given up
+ * for it is tried in the order of what it costs.
+ */
+async function usableConfinement(paths: Tools, root: string): Promise<Confinement> {
+  const strictest = await findConfinement(paths.ffprobe, root);
   const reachesGpu = async (kind: Confinement) =>
     await succeeds({ ...paths, confinement: kind }, [...PICTURE, '-c:v', CANDIDATES.h264[0]]);
   const [held, free] = await Promise.all([reachesGpu(strictest), reachesGpu(UNCONFINED)]);
   if (held || !free) return strictest;
   const anywhere = { ...strictest, inFolder: false };
-  for (const weaker of [anywhere, { ...anywhere, offline: [] }]) {
-    if (await reachesGpu(weaker)) return weaker;
+  const ladder = [
+    strictest,
+    anywhere,
+    { ...anywhere, offline: [] },
+    { ...anywhere, asOther: false },
+    { ...UNCONFINED, offline: strictest.offline },
+  ];
+  for (const weaker of ladder) {
+    if (await twice(() => reachesGpu(weaker))) return weaker;
   }
   return UNCONFINED;
 }

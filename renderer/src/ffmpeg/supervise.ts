@@ -48,7 +48,7 @@ export async function superviseEncode(options: SuperviseOptions): Promise<void> 
   let verdict: Error | undefined;
   const stop = (reason: Error) => {
     verdict ??= reason;
-    void endGroup(child, ended);
+    void endGroup(child.pid, ended);
   };
   const onAbort = () => stop(asError(signal.reason));
   signal.addEventListener('abort', onAbort);
@@ -117,18 +117,21 @@ function tieToOurLife(child: ChildProcess): () => void {
   };
 }
 
-/** Asks the whole group to end, and kills it when it has not. */
-async function endGroup(child: ChildProcess, ended: Promise<unknown>): Promise<void> {
-  killGroup(child, 'SIGTERM');
-  const timer = setTimeout(() => killGroup(child, 'SIGKILL'), TERM_GRACE_MS);
+/**
+ * Asks a whole group of processes to end, and kills it when its leader has not within 1.5 s.
+ * @param ended settles when the leader has ended.
+ */
+export async function endGroup(leader: number | undefined, ended: Promise<unknown>): Promise<void> {
+  killGroup(leader, 'SIGTERM');
+  const timer = setTimeout(() => killGroup(leader, 'SIGKILL'), TERM_GRACE_MS);
   await ended.catch(() => undefined);
   clearTimeout(timer);
 }
 
-function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
-  if (child.pid === undefined) return;
+function killGroup(leader: number | undefined, signal: NodeJS.Signals): void {
+  if (leader === undefined) return;
   try {
-    process.kill(-child.pid, signal);
+    process.kill(-leader, signal);
   } catch {
     // The group is gone already, which is what was wanted.
   }

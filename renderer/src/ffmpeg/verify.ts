@@ -1,16 +1,14 @@
-import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { RenderFailure } from '../failure.ts';
-import { confined, endTools, PROBE_BOUNDS } from './confine.ts';
+import { confined, PROBE_BOUNDS } from './confine.ts';
 import type { ConfinedTools } from './locate.ts';
 import type { Plan } from './plan.ts';
 import { runTool } from './process.ts';
 
-/** A file that was found to be exactly what was planned. Bytes and ms. */
+/** Where a file is that was found to be exactly what was planned; its duration in ms. */
 export interface VerifiedOutput {
   readonly path: string;
-  readonly size: number;
   readonly width: number;
   readonly height: number;
   readonly frames: number;
@@ -67,18 +65,8 @@ export async function verifyOutput(
   if (seen !== wanted) {
     throw new RenderFailure('output_rejected', `planned ${wanted}, the file holds ${seen}`);
   }
-  const path = join(folder, plan.outputName);
-  await endTools(tools.confinement, folder);
-  const size = await sizeOf(path);
-  if (size === 0) throw new RenderFailure('output_rejected', 'the encoder made no file');
   const { width, height, frames, durationMs } = plan;
-  return { path, size, width, height, frames, durationMs };
-}
-
-/** Bytes of a file of its own; none for a link, by which a tool that was taken over would have us send what is not its. */
-async function sizeOf(path: string): Promise<number> {
-  const file = await lstat(path);
-  return file.isFile() && file.nlink === 1 ? file.size : 0;
+  return { path: join(folder, plan.outputName), width, height, frames, durationMs };
 }
 
 function describe(codec = '?', width = 0, height = 0, frames = 0, hasAudio = false): string {
