@@ -72,8 +72,8 @@ async function main(): Promise<number> {
   }
   sum.failed += await showLeaks(written, folder);
   await rm(folder, { recursive: true, force: true });
-  const skipped = sum.skipped > 0 ? `, ${sum.skipped} skipped` : '';
-  console.log(`${sum.passed} passed, ${sum.failed} failed${skipped}`);
+  if (sum.skipped > 0) console.log(`${sum.skipped} skipped, which this machine cannot run`);
+  console.log(`${sum.passed} passed, ${sum.failed} failed`);
   return sum.failed === 0 ? 0 : 1;
 }
 
