@@ -100,7 +100,7 @@ async function create(
   const answer = await objectOf(env, job.id).create(job.tenant, request, job.requestHash);
   if (!answer.ok) throw new Refusal(answer.code, answer.extra);
   const { job: begun } = answer.body;
-  c.executionCtx.waitUntil(tellFeed(env, job.tenant, (feed) => feed.publish(begun)));
+  c.executionCtx.waitUntil(tellFeed(env, job, (feed) => feed.publish(begun)));
   return begun;
 }
 
@@ -109,14 +109,14 @@ type Feed = DurableObjectStub<ExportFeed>;
 /** The feed hears of a job from its object, whenever D1 does; what D1 has been told here, it hears here. */
 async function tellFeed(
   env: Env,
-  tenant: string,
+  { id, tenant }: { id: string; tenant: string },
   tell: (feed: Feed) => Promise<unknown>,
 ): Promise<void> {
   try {
     const feed = env.EXPORT_FEED?.getByName(tenant);
     if (feed) await tell(feed);
   } catch (error) {
-    logError('feed', { error: String(error) });
+    logError('feed', { job: id, error: String(error) });
   }
 }
 
@@ -175,11 +175,12 @@ export async function deleteJob(c: Ctx, { tenant }: Owner): Promise<Response> {
   if (!answer.ok) {
     if (answer.code !== 'job_not_found') throw new Refusal(answer.code, answer.extra);
     // Its object may be gone, or not be there yet.
-    const isErased = await eraseJob(c.env, { id, tenant }, { hasEnded: false });
-    const isIntended = !isErased && (await liveJob(c.env.DB, id, tenant)) !== null;
-    if (!isErased) throw new Refusal(isIntended ? 'delete_conflict' : 'job_not_found');
+    if (!(await eraseJob(c.env, { id, tenant }, { hasEnded: false }))) {
+      const intended = await liveJob(c.env.DB, id, tenant);
+      throw new Refusal(intended ? 'delete_conflict' : 'job_not_found');
+    }
   }
-  c.executionCtx.waitUntil(tellFeed(c.env, tenant, (feed) => feed.forget(id)));
+  c.executionCtx.waitUntil(tellFeed(c.env, { id, tenant }, (feed) => feed.forget(id)));
   return new Response(null, { status: 204 });
 }
 
