@@ -12,7 +12,7 @@ import { Part } from './lib/part.ts';
 import { inRoot, ROOT } from './lib/paths.ts';
 import { assertPortFree, freePort } from './lib/port.ts';
 import { UserError } from './lib/user-error.ts';
-import { CONFIG, WRANGLER, WRANGLER_ENV } from './lib/wrangler.ts';
+import { CONFIG, worthShowing, WRANGLER, WRANGLER_ENV } from './lib/wrangler.ts';
 
 export const DEFAULT_PORT = 8787;
 
@@ -155,9 +155,9 @@ async function commonOf({ dataDir, onLine, say = sayOnStderr }: Settled, name: s
     logFile,
     cwd: ROOT,
     onLine: (line: string) => {
-      if (PROBE_LINE.test(line)) return false;
-      onLine?.(name, line);
-      return true;
+      const shown = worthShowing(line);
+      if (shown !== null) onLine?.(name, shown);
+      return shown;
     },
   };
 }
@@ -165,9 +165,6 @@ async function commonOf({ dataDir, onLine, say = sayOnStderr }: Settled, name: s
 function sayOnStderr(text: string): void {
   console.error(text);
 }
-
-/** What wrangler prints of our own questions. */
-const PROBE_LINE = /GET \/healthz /;
 
 async function prepare(options: Settled): Promise<void> {
   const { dataDir, app = true, say = sayOnStderr, workerCode } = options;

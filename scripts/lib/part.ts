@@ -13,8 +13,8 @@ export interface PartOptions {
   readonly env: Readonly<Record<string, string>>;
   /** Gets what it prints, at the end. */
   readonly logFile: string;
-  /** Gets each line that it prints; false keeps the line out of the log. */
-  readonly onLine?: (line: string) => boolean;
+  /** Gets each line that it prints, and gives what of it goes to the log; null is nothing. */
+  readonly onLine?: (line: string) => string | null;
   /** Says what happens to it, one sentence at a time. */
   readonly say: (text: string) => void;
   /** Whether it answers, asked once a second. Must settle by itself. */
@@ -123,7 +123,9 @@ export class Part {
 
   #heard(line: string): void {
     if (this.#options.distress?.test(line)) this.#inDistress = true;
-    if (this.#options.onLine?.(line) !== false) this.#log.write(`${line}\n`);
+    const { onLine } = this.#options;
+    const kept = onLine ? onLine(line) : line;
+    if (kept !== null) this.#log.write(`${kept}\n`);
   }
 
   /** Settles once the process runs but does not answer. */
