@@ -162,6 +162,12 @@ export const BODIES = {
     required: [],
     strict: [''],
   }),
+  feedToken: (): Body => ({
+    value: { tag: 'a' },
+    fields: { tag: NAME },
+    required: [],
+    strict: [''],
+  }),
   init: (id: string): Body => ({
     value: { id, status: 'processing', progress: 10 },
     fields: {

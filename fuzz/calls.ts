@@ -214,7 +214,7 @@ const CALLS: Readonly<Record<string, (scene: Scene) => Described>> = {
     headers: SOCKET_HEADERS,
     wrongQuery: { ...WRONG_WATCH, x: ['1'] },
   }),
-  'POST /api/feed/tokens': (scene) => ({ bearer: ownerOf(scene) }),
+  'POST /api/feed/tokens': (scene) => ({ bearer: ownerOf(scene), body: BODIES.feedToken() }),
   'GET /api/jobs': (scene) => ({ bearer: ownerOf(scene), wrongQuery: WRONG_PAGE }),
   'POST /api/jobs': (scene) => ({
     bearer: ownerOf(scene),

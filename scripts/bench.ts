@@ -13,6 +13,7 @@ const BENCHES = {
   startup: ['startup', 'run.ts'],
   eta: ['eta', 'run.ts'],
   load: ['load', 'run.ts'],
+  feed: ['feed', 'run.ts'],
 } as const;
 const known = Object.entries(BENCHES);
 

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { ExportJob } from '@export-jobs/protocol';
 import { FeedLog } from '../test/feed-log.ts';
-import { complete, message, running, waiting } from '../test/jobs.ts';
+import { complete, message, reportOf, running, waiting } from '../test/jobs.ts';
 import { json, problem, viewerServer, type Handlers } from '../test/viewer-server.ts';
 import { soon } from '../test/soon.ts';
 import { createClient, type ClientConfig } from './client.ts';
@@ -106,6 +106,25 @@ describe('one socket for all exports', () => {
     expect(it.watch.get('gone')).toBeNull();
     it.watch.forget('kept');
     expect(it.watch.getSnapshot()).toMatchObject({ jobs: [], deleted: new Set(['gone', 'kept']) });
+  });
+
+  it('takes several messages in one frame, in their order', async () => {
+    const log = new FeedLog();
+    const [one, two] = [job('one', 1, running(1000, 5)), job('two', 2, running(1000, 5))];
+    await using it = await watching(log.handlers);
+    await it.on('live');
+    log.tell({
+      type: 'batch',
+      messages: [
+        message(one),
+        message(two),
+        reportOf(job('one', 1, running(1100, 10))),
+        { type: 'deleted', job_id: 'two' },
+      ],
+    });
+    await it.shows('one');
+    expect(it.watch.get('one')?.progress).toBe(10);
+    expect(it.watch.getSnapshot().deleted).toEqual(new Set(['two']));
   });
 
   it('lets go of what was deleted unheard, once it reads the list where that is missing', async () => {
@@ -236,7 +255,7 @@ describe('a filter', () => {
     await using it = await watching(log.handlers, { tag: 'mine', status: 'processing' });
     await it.on('live');
     await it.shows('b', 'a');
-    expect(log.asked).toEqual(['/api/feed?tag=mine']);
+    expect(log.asked).toEqual(['/api/feed?batch=1&tag=mine']);
     log.say(tagged('b', 2, waiting(2000, 2)));
     await it.shows('a');
     expect(it.watch.get('b')?.status).toBe('pending');
@@ -272,7 +291,7 @@ describe('what happened while it was away', () => {
     await it.on('live');
     await it.shows('short', 'b', 'a');
     expect(it.watch.get('a')?.status).toBe('complete');
-    expect(log.asked).toEqual(['/api/feed?', `/api/feed?since=${log.start + 3}`]);
+    expect(log.asked).toEqual(['/api/feed?batch=1', `/api/feed?batch=1&since=${log.start + 3}`]);
     expect(it.seen.some(({ connection, stale }) => connection === 'reconnecting' && stale)).toBe(
       true,
     );
@@ -287,7 +306,7 @@ describe('what happened while it was away', () => {
     expect(it.watch.getSnapshot().jobs.map(({ id }) => id)).toEqual(['b', 'a']);
     await it.on('live');
     await it.shows('c', 'b', 'a');
-    expect(log.asked).toEqual([`/api/feed?since=${log.start + 2}`]);
+    expect(log.asked).toEqual([`/api/feed?batch=1&since=${log.start + 2}`]);
     expect(it.watch.get('a')?.status).toBe('complete');
   });
 
@@ -298,7 +317,7 @@ describe('what happened while it was away', () => {
     for (let n = 2; n < 160; n += 1) log.note(job(`job-${n}`, n, complete(3000)));
     await using it = await watching(log.handlers);
     await it.on('live');
-    expect(log.asked).toEqual(['/api/feed?']);
+    expect(log.asked).toEqual(['/api/feed?batch=1']);
     it.watch.offer([listed]);
     expect(it.watch.get('old')?.status).toBe('processing');
     await soon(() => expect(it.watch.get('old')?.status).toBe('complete'));
@@ -321,7 +340,7 @@ describe('what happened while it was away', () => {
     log.cut();
     await soon(() => expect(it.server.dials()).toBe(2));
     await it.on('live');
-    expect(log.asked.at(-1)).toBe(`/api/feed?since=${cursor}`);
+    expect(log.asked.at(-1)).toBe(`/api/feed?batch=1&since=${cursor}`);
   });
 
   it('is told from the last change on of a job that is watched, and that is no older than a day', async () => {
@@ -330,12 +349,12 @@ describe('what happened while it was away', () => {
     const other = log.note(job('b', 2));
     await using it = await watching(log.handlers, { tag: 'mine', initial: [mine, other] });
     await it.on('live');
-    expect(log.asked).toEqual([`/api/feed?tag=mine&since=${mine.updated_at}`]);
+    expect(log.asked).toEqual([`/api/feed?batch=1&tag=mine&since=${mine.updated_at}`]);
     const old = { ...job('old', 1, complete(3000)), updated_at: log.start - 25 * 3600_000 };
     const again = new FeedLog();
     await using later = await watching(again.handlers, { initial: [old] });
     await later.on('live');
-    expect(again.asked).toEqual(['/api/feed?']);
+    expect(again.asked).toEqual(['/api/feed?batch=1']);
     await later.shows('old');
   });
 
@@ -452,7 +471,7 @@ describe('faults', () => {
     })();
     await expect(watched).rejects.toMatchObject({ name: 'ExportApiError', code: 'unauthorized' });
     expect(it.watch.getSnapshot()).toMatchObject({ connection: 'closed', stale: true, jobs: [] });
-    expect(asked).toEqual(['/api/feed?tag=mine', 'Bearer wrong']);
+    expect(asked).toEqual(['/api/feed?batch=1&tag=mine', 'Bearer wrong']);
     // Node's own sockets repeat what was answered with 401.
     expect(it.server.dials()).toBeLessThanOrEqual(2);
   });

@@ -3,7 +3,7 @@ import { advance, withReport, type Report } from './advance.ts';
 import { HTTP, type ExportClient } from './client.ts';
 import { ExportApiError } from './errors.ts';
 import { waysOf, type Followed } from './follow.ts';
-import { isDeletion, isEnded, isJobReply, isReady, isReport } from './guards.ts';
+import { isBatch, isDeletion, isEnded, isJobReply, isReady, isReport } from './guards.ts';
 import { withQuery, type Guard, type Http } from './http.ts';
 import { linked, Live, type Link, type Linked } from './live.ts';
 import { newestFirst } from './order.ts';
@@ -114,7 +114,7 @@ export class ExportsWatch extends Live<ExportsState> {
     const { tag } = this.#filter;
     let turn = 0;
     // Without the status: of who leaves that while we are away, we would not be told.
-    const path = () => withQuery('/api/feed', { tag, since: this.#cursor ?? undefined });
+    const path = () => withQuery('/api/feed', { batch: 1, tag, since: this.#cursor ?? undefined });
     const { timing } = http;
     return {
       http,
@@ -154,7 +154,9 @@ export class ExportsWatch extends Live<ExportsState> {
       this.#settle(true);
       return true;
     }
-    if (isJobReply(message)) {
+    if (isBatch(message)) {
+      for (const one of message.messages) this.#take(one);
+    } else if (isJobReply(message)) {
       this.#doubtful.delete(message.job.id);
       this.#learn(message.job);
     } else if (isDeletion(message)) this.forget(message.job_id);

@@ -85,6 +85,10 @@ export const isUploadedReply = (value: unknown): value is UploadedReply =>
 export const isProblem = (value: unknown): value is Problem =>
   has(value, 'string', 'code', 'title') && has(value, 'boolean', 'retryable');
 
+/** Several messages in one frame. */
+export const isBatch = (value: unknown): value is { messages: unknown[] } =>
+  isObject(value) && value.type === 'batch' && Array.isArray(value.messages);
+
 /** A job is no more. */
 export const isDeletion = (value: unknown): value is { type: 'deleted'; job_id: string } =>
   has(value, 'string', 'job_id') && value.type === 'deleted';

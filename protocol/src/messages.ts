@@ -58,15 +58,21 @@ export const WebSocketMessage = v.variant('type', [
 ]);
 export type WebSocketMessage = v.InferOutput<typeof WebSocketMessage>;
 
+const ofJobs = [
+  ...JobMessage.options,
+  /** There is no such job any more. */
+  v.object({ type: v.literal('deleted'), job_id: v.string() }),
+] as const;
+
 /**
  * What the feed of an owner says: of any of its jobs each change of state as a `status` with the whole job
  * and each report; `ready` once all is told that there was to tell, with the cursor to come back with.
  */
 export const FeedMessage = v.variant('type', [
-  ...JobMessage.options,
+  ...ofJobs,
+  /** Several of those together, for who asks for that. */
+  v.object({ type: v.literal('batch'), messages: v.array(v.variant('type', ofJobs)) }),
   v.object({ type: v.literal('ready'), cursor: EpochMs }),
-  /** There is no such job any more. */
-  v.object({ type: v.literal('deleted'), job_id: v.string() }),
   v.object({ type: v.literal('pong') }),
 ]);
 export type FeedMessage = v.InferOutput<typeof FeedMessage>;

@@ -62,7 +62,7 @@ export const PROBLEMS = {
   upgrade_required: { status: 426, title: 'This address takes WebSocket upgrades only.' },
   too_many_viewers: {
     status: 429,
-    title: 'This job has as many viewers as it may.',
+    title: 'This job, or feed, has as many viewers as it may.',
     retryable: true,
   },
   rate_limited: { status: 429, title: 'Too many calls in too short a time.', retryable: true },

@@ -115,10 +115,15 @@ export const FeedQuery = v.strictObject({
   tag: v.optional(Tag),
   status: v.optional(v.picklist(JOB_STATUSES)),
   since: v.optional(v.pipe(v.string(), v.regex(/^\d{1,15}$/), v.toNumber())),
+  batch: v.optional(v.literal('1')),
 });
 export type FeedQuery = v.InferOutput<typeof FeedQuery>;
 
-/** `POST /api/feed/tokens`: lets a browser open the feed until `expires_at`, epoch ms. */
+/** `POST /api/feed/tokens`: with a tag, of its jobs alone. */
+export const FeedTokenRequest = v.strictObject({ tag: v.optional(Tag) });
+export type FeedTokenRequest = v.InferOutput<typeof FeedTokenRequest>;
+
+/** Its answer: lets a browser open the feed until `expires_at`, epoch ms. */
 export const FeedTokenReply = v.object({ feed_token: v.string(), expires_at: v.number() });
 export type FeedTokenReply = v.InferOutput<typeof FeedTokenReply>;
 

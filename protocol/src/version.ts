@@ -13,5 +13,6 @@
  *   servers, of which a claim tells by `source.kind`, and what may be wrong with them.
  * - 6: an owner may delete a job; `deleted` in the feed; `upload_cut_off` and `upload_limit`; where a plan allows
  *   them, files of more than 5 GiB, in larger parts; `rendered` of a job that is complete.
+ * - 7: a feed's token may be of one tag; `batch` of the feed.
  */
-export const PROTOCOL_VERSION = 6;
+export const PROTOCOL_VERSION = 7;

@@ -67,9 +67,9 @@ export async function uploadOf(token: string): Promise<string> {
 }
 
 /** A job of a tenant, made with its key. */
-export async function jobOf(token: string): Promise<ExportJob> {
+export async function jobOf(token: string, tags: string[] = []): Promise<ExportJob> {
   const input = { upload_id: await uploadOf(token) };
-  const reply = await askWith(token, 'POST', '/api/jobs', { input });
+  const reply = await askWith(token, 'POST', '/api/jobs', { input, tags });
   return v.parse(CreateReply, await reply.json()).job;
 }
 

@@ -133,6 +133,22 @@ describe('a viewer’s token', () => {
     expect(heard.slice(told)).toEqual(['closed 4401']);
   });
 
+  it('of a feed that names a tag shows the jobs of that alone, whatever is asked for', async () => {
+    const { secret } = await newKey({ tenant: 'tagged' });
+    const tokenWith = (body: unknown) => askWith(secret, 'POST', '/api/feed/tokens', body);
+    const { feed_token } = v.parse(FeedTokenReply, await (await tokenWith({ tag: 'ann' })).json());
+    const [own, other] = [await jobOf(secret, ['ann']), await jobOf(secret, ['bob'])];
+    const heard = await feedOf(feed_token);
+    const [ownLate, otherLate] = [await jobOf(secret, ['ann']), await jobOf(secret, ['bob'])];
+    await until(() => heard.some((text) => text.includes(ownLate.id)));
+    expect(heard.join('\n')).toContain(own.id);
+    expect(heard.join('\n')).not.toMatch(new RegExp(`${other.id}|${otherLate.id}`));
+    const asking = { headers: { upgrade: 'websocket' } };
+    expect((await ask('/api/feed?tag=ann', asking, feed_token)).status).toBe(101);
+    expect((await ask('/api/feed?tag=bob', asking, feed_token)).status).toBe(403);
+    expect((await tokenWith({ tag: 'no tag' })).status).toBe(422);
+  });
+
   it('leaves nobody at the object when only the head of a stream is asked for', async () => {
     const job = await createJob();
     const path = `/api/jobs/${job.id}/stream`;

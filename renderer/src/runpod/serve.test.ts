@@ -22,6 +22,8 @@ describe('taking jobs', () => {
     for (let n = 0; n < 9; n += 1) ids.push(await run(queue));
     work(queue, done, { retryMs: 20_000 });
     for (const id of ids) await until(queue, id, 'COMPLETED');
+    // One for each job, and one more after the last.
+    await expect.poll(() => heard(queue, 'job-take').length, { timeout: 8000 }).toBe(10);
     const takes = heard(queue, 'job-take');
     const dones = heard(queue, 'job-done');
     const gaps = dones.map(({ at }, n) => (takes[n + 1]?.at ?? Infinity) - at);

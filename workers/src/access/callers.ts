@@ -40,9 +40,11 @@ export interface Viewer {
   readonly owner: Owner | null;
 }
 
-/** Somebody who may see all jobs of a tenant. */
+/** Somebody who may see all jobs of a tenant, or those of a tag. */
 export interface FeedViewer {
   readonly tenant: string;
+  /** Null for all. */
+  readonly tag: string | null;
   readonly until: number | null;
   readonly owner: Owner | null;
 }
@@ -127,10 +129,10 @@ export function viewerRights(rights: readonly OwnerRight[]): ViewerRight[] {
 export async function feedOf(call: Call): Promise<FeedViewer> {
   const token = tokenOf(call.request);
   const seen = token && verifyToken(call.settings.SIGNING_KEYS, 'feed', token, Date.now());
-  if (seen) return { tenant: seen.t, until: seen.exp, owner: null };
+  if (seen) return { tenant: seen.t, tag: seen.g ?? null, until: seen.exp, owner: null };
   const owner = await ownerOf(call);
   if (!owner.rights.includes('read')) throw new Refusal('forbidden');
-  return { tenant: owner.tenant, until: socketUntil(owner), owner };
+  return { tenant: owner.tenant, tag: null, until: socketUntil(owner), owner };
 }
 
 /** The attempt that a renderer's token proves, or null for a call by hand in development. */

@@ -1,71 +1,105 @@
 import { DurableObject } from 'cloudflare:workers';
-import { FeedQuery, isTerminal } from '@export-jobs/protocol';
-import type { ExportJob, FeedMessage, JobMessage } from '@export-jobs/protocol';
+import { FeedQuery } from '@export-jobs/protocol';
+import type { ExportJob, JobMessage } from '@export-jobs/protocol';
 import * as v from 'valibot';
-import { changedSince, deletedSince } from '../lib/job-views.ts';
-import { settingsOf } from '../lib/env.ts';
 import type { Env } from '../lib/env.ts';
-import { relink } from '../lib/links.ts';
 import { logError } from '../lib/log.ts';
 import { messageOf } from '../lib/messages.ts';
-import { objectOf } from '../lib/object.ts';
+import { feedObjectOf, objectOf } from '../lib/object.ts';
 import { refuse } from '../lib/respond.ts';
-import { FeedViewers, isWanted } from './feed-viewers.ts';
+import { REPORT_MS } from './feed-line.ts';
+import type { Wanted } from './feed-line.ts';
+import type { News } from './feed-news.ts';
+import { OVERLAP_MS, tellAgain, tellNewcomers } from './feed-reading.ts';
+import { FeedShards } from './feed-shards.ts';
+import { FeedViewers } from './feed-viewers.ts';
 import { closeBack } from './sockets.ts';
 
-/** For how long a job that was asked sends its reports, ms. */
+/** For how long a job that was asked sends its reports, and the first object tells a further one, ms. */
 const WANTED_MS = 3 * 60_000;
-/** How often the jobs are asked again while somebody watches, ms: objects forget. */
+/** How often they are asked again while somebody watches, ms: objects forget. */
 const RENEW_MS = 2 * 60_000;
-/** Changes of this long before the cursor are told again, ms: the clocks of objects differ. */
-const OVERLAP_MS = 60_000;
-/** So many jobs are asked at once. */
+/** So many reports a second are told at most; of more jobs, each tells less often. */
+const REPORTS_PER_SECOND = 200;
+/** So many jobs are asked at one time, of which so many at once: the platform counts calls. */
+const MAX_ASKED = 800;
 const AT_ONCE = 50;
 
+const Watcher = v.object({
+  tenant: v.string(),
+  shard: v.optional(v.pipe(v.string(), v.toNumber()), '0'),
+  until: v.optional(v.nullable(v.pipe(v.string(), v.toNumber())), null),
+});
+
 /**
- * What happens to all jobs of one owner, on one socket. It keeps nothing: D1 has each change before it is
- * told here, so whoever comes, or comes back, is brought up to date from there.
+ * What happens to all jobs of one owner, on one socket. It keeps nothing: D1 has each change before it is told here,
+ * so whoever comes, or comes back, is brought up to date from there. The jobs tell the first object of a feed; when
+ * that is full there are further ones, which it tells.
  */
 export class ExportFeed extends DurableObject {
   readonly #viewers: FeedViewers;
+  readonly #shards: FeedShards;
   /** Those to whom it is yet to be told what there is. */
-  readonly #newcomers = new WeakSet<WebSocket>();
+  readonly #newcomers = new Map<WebSocket, FeedQuery>();
+  #isReading = false;
+  /** Whether somebody has come since nobody watched, and the jobs do not know yet. */
+  #isNewlyWatched = false;
+  /** When each job reported last, epoch ms. */
+  readonly #heard = new Map<string, number>();
+  /** How long a job waits between two reports, ms; null while it is not known how many there are. */
+  #everyMs: number | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#viewers = new FeedViewers(ctx);
+    this.#shards = new FeedShards(ctx, env);
   }
 
-  /** A viewer's socket, `?tenant=&until=` and what `FeedQuery` has. The Worker knows who it is. */
+  /** A viewer's socket: what `Watcher` and `FeedQuery` have. The Worker knows who it is. */
   override async fetch(request: Request): Promise<Response> {
-    const { tenant = '', until, ...rest } = Object.fromEntries(new URL(request.url).searchParams);
+    const { tenant, shard, until, ...rest } = Object.fromEntries(new URL(request.url).searchParams);
+    const watcher = v.parse(Watcher, { tenant, shard, until });
     const query = v.parse(FeedQuery, rest);
-    const wish = {
-      tenant,
+    this.#isNewlyWatched ||= this.#owner === null;
+    const accepted = this.#viewers.accept(request, {
+      ...watcher,
       tag: query.tag ?? null,
-      until: until === undefined ? null : Number(until),
-    };
-    const accepted = this.#viewers.accept(request, wish);
+      batch: query.batch !== undefined,
+    });
     if (!accepted) return refuse('too_many_viewers');
-    this.ctx.waitUntil(this.#bringUpToDate(accepted.socket, tenant, query));
+    this.#newcomers.set(accepted.socket, query);
+    this.ctx.waitUntil(this.#greet());
     return accepted.response;
   }
 
-  /** A job has changed, and D1 has it. Returns until when its reports are wanted, epoch ms. */
-  publish(job: ExportJob): number {
-    this.#viewers.tell(messageOf(job, 'snapshot'), job.tags);
-    return this.#wantedUntil();
+  /** A job has changed, and D1 has it. */
+  publish(job: ExportJob): Wanted {
+    this.#tell({ message: messageOf(job, 'snapshot'), tags: job.tags });
+    return this.#wanted();
   }
 
   /** A job was deleted. */
   forget(job_id: string): void {
-    this.#viewers.tell({ type: 'deleted', job_id }, null);
+    this.#tell({ message: { type: 'deleted', job_id }, tags: null });
   }
 
   /** A job that is being processed has reported. */
-  report(message: JobMessage, tags: readonly string[]): number {
-    this.#viewers.tell(message, tags);
-    return this.#wantedUntil();
+  report(message: JobMessage, tags: readonly string[]): Wanted {
+    this.#heard.set(message.job_id, Date.now());
+    this.#tell({ message, tags });
+    return this.#wanted();
+  }
+
+  /** Of the first object: a further one has viewers until then, epoch ms, and is told all that comes after this. */
+  async join(tenant: string, shard: number, until: number): Promise<void> {
+    const isNew = this.#shards.join(tenant, shard, until);
+    // So that the jobs are asked for their reports.
+    if (isNew && !this.#viewers.owner) await this.ctx.storage.setAlarm(Date.now());
+  }
+
+  /** Of a further object: what the first one was told. */
+  relay(news: readonly News[]): void {
+    for (const one of news) this.#viewers.tell(one);
   }
 
   /**
@@ -73,21 +107,19 @@ export class ExportFeed extends DurableObject {
    * theirs may have been lost, and moves the cursors on.
    */
   override async alarm(): Promise<void> {
-    const { tenant } = this.#viewers;
-    if (tenant === null) return;
+    const owner = this.#owner;
+    if (!owner) return;
     try {
       const cursor = Date.now();
       await this.ctx.storage.setAlarm(cursor + RENEW_MS);
+      await this.#join(owner);
       const since = cursor - RENEW_MS - OVERLAP_MS;
-      const jobs = await this.#jobs(tenant, since);
-      for (const job of jobs.filter(({ updated_at }) => updated_at >= since)) {
-        this.#viewers.tell(messageOf(this.#relinked(job), 'snapshot'), job.tags);
-      }
-      for (const id of await deletedSince(this.env.DB, tenant, since)) this.forget(id);
-      for (const socket of this.ctx.getWebSockets()) {
-        if (!this.#newcomers.has(socket)) this.#viewers.say(socket, [{ type: 'ready', cursor }]);
-      }
-      await this.#askForReports(jobs);
+      const tell = (news: News) => this.#viewers.tell(news);
+      const running = await tellAgain(this.env, owner.tenant, since, tell);
+      // A newcomer has yet to be told more than this.
+      this.#viewers.moveOn(cursor, (socket) => !this.#newcomers.has(socket));
+      this.#pace(running.length);
+      await this.#askForReports(owner, running);
     } catch (error) {
       logError('feed', { error: String(error) });
     }
@@ -105,63 +137,81 @@ export class ExportFeed extends DurableObject {
     closeBack(socket, 1011, 'socket error');
   }
 
-  /**
-   * Tells a newcomer of the jobs that have not ended, and of those that changed since it was here. What
-   * happens meanwhile is told at once: a viewer drops what it hears late, by the job's number.
-   */
-  async #bringUpToDate(
-    socket: WebSocket,
-    tenant: string,
-    { tag, status, since }: FeedQuery,
-  ): Promise<void> {
-    this.#newcomers.add(socket);
-    try {
-      const cursor = Date.now();
-      const jobs = await this.#jobs(tenant, (since ?? cursor) - OVERLAP_MS);
-      const isShown = (job: ExportJob) =>
-        isWanted({ tag: tag ?? null }, job.tags) &&
-        (status === undefined || job.status === status) &&
-        (since !== undefined || !isTerminal(job.status));
-      const told = jobs.filter(isShown).map((job) => messageOf(this.#relinked(job), 'snapshot'));
-      const deleted = since === undefined ? [] : await this.#deleted(tenant, since);
-      this.#viewers.say(socket, [...told, ...deleted, { type: 'ready', cursor }]);
-      this.#newcomers.delete(socket);
-      if ((await this.ctx.storage.getAlarm()) === null) {
-        await this.ctx.storage.setAlarm(cursor + RENEW_MS);
+  /** Brings newcomers up to date: all who wait by one reading, so that a thousand who come back at once are two. */
+  async #greet(): Promise<void> {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    while (this.#newcomers.size > 0) {
+      const some = new Map(this.#newcomers);
+      try {
+        await this.#bringUpToDate(some);
+      } catch (error) {
+        logError('feed', { error: String(error) });
+        for (const socket of some.keys()) closeBack(socket, 1011, 'the database is away');
       }
-      await this.#askForReports(jobs);
-    } catch (error) {
-      logError('feed', { error: String(error) });
-      closeBack(socket, 1011, 'the database is away');
+      for (const socket of some.keys()) this.#newcomers.delete(socket);
     }
+    this.#isReading = false;
   }
 
-  #jobs(tenant: string, since: number): Promise<ExportJob[]> {
-    const { job_ms: lifeMs } = settingsOf(this.env).POLICY;
-    return changedSince(this.env.DB, tenant, { since, lifeMs });
+  /** What happens meanwhile is told at once: a viewer drops what it hears late, by the job's number. */
+  async #bringUpToDate(newcomers: ReadonlyMap<WebSocket, FeedQuery>): Promise<void> {
+    const owner = this.#owner;
+    if (!owner) return;
+    await this.#join(owner);
+    const running = await tellNewcomers(this.env, owner.tenant, newcomers);
+    if ((await this.ctx.storage.getAlarm()) === null) {
+      await this.ctx.storage.setAlarm(Date.now() + RENEW_MS);
+    }
+    this.#pace(running.length);
+    if (!this.#isNewlyWatched) return;
+    this.#isNewlyWatched = false;
+    // Nobody waits for it: there are many, and some may be slow.
+    this.ctx.waitUntil(this.#askForReports(owner, running));
   }
 
-  async #deleted(tenant: string, since: number): Promise<FeedMessage[]> {
-    const ids = await deletedSince(this.env.DB, tenant, since - OVERLAP_MS);
-    return ids.map((job_id) => ({ type: 'deleted', job_id }));
+  #pace(running: number): void {
+    this.#everyMs = Math.max(REPORT_MS, (running * 1000) / REPORTS_PER_SECOND);
   }
 
-  /** Has the jobs that are being processed send their reports here. */
-  async #askForReports(jobs: readonly ExportJob[]): Promise<void> {
-    const running = jobs.filter(({ status }) => status === 'processing');
-    for (let i = 0; i < running.length; i += AT_ONCE) {
-      const asked = running.slice(i, i + AT_ONCE);
+  /** Has the jobs under way send their reports to the first object, but for those that do. */
+  async #askForReports({ shard }: Owner, running: readonly string[]): Promise<void> {
+    if (shard !== 0) return;
+    const awhileAgo = Date.now() - 3 * (this.#everyMs ?? REPORT_MS);
+    for (const [id, at] of this.#heard) if (at < awhileAgo) this.#heard.delete(id);
+    const silent = running.filter((id) => !this.#heard.has(id)).slice(0, MAX_ASKED);
+    for (let i = 0; i < silent.length; i += AT_ONCE) {
+      const asked = silent.slice(i, i + AT_ONCE);
       await Promise.allSettled(
-        asked.map(({ id }) => objectOf(this.env, id).reportToFeed(Date.now() + WANTED_MS)),
+        asked.map((id) => objectOf(this.env, id).reportToFeed(this.#wanted())),
       );
     }
   }
 
-  #relinked(job: ExportJob): ExportJob {
-    return relink(job, settingsOf(this.env));
+  /** Tells the first object that this one has viewers, before anything is read that might change unheard. */
+  async #join({ tenant, shard }: Owner): Promise<void> {
+    if (shard === 0) return;
+    await feedObjectOf(this.env, tenant)?.join(tenant, shard, Date.now() + WANTED_MS);
   }
 
-  #wantedUntil(): number {
-    return this.#viewers.tenant === null ? 0 : Date.now() + WANTED_MS;
+  #tell(news: News): void {
+    this.#viewers.tell(news);
+    this.#shards.tell(news);
   }
+
+  /** Whose feed this is, and which of its objects; null while nobody watches. */
+  get #owner(): Owner | null {
+    const { tenant } = this.#shards;
+    return this.#viewers.owner ?? (tenant === null ? null : { tenant, shard: 0 });
+  }
+
+  #wanted(): Wanted {
+    const until = this.#owner ? Date.now() + WANTED_MS : 0;
+    return { until, everyMs: this.#everyMs };
+  }
+}
+
+interface Owner {
+  readonly tenant: string;
+  readonly shard: number;
 }

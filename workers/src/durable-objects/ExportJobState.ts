@@ -11,6 +11,7 @@ import type { Answer, Renderer, StatusReply } from '../lib/types.ts';
 import { answerCall, filesOf, paceOf } from './calls.ts';
 import type { RenderFiles } from './calls.ts';
 import { readFrame } from './channel.ts';
+import type { Wanted } from './feed-line.ts';
 import { serveContract } from './http.ts';
 import { JobEngine } from './job-engine.ts';
 import { JobStore } from './job-store.ts';
@@ -145,10 +146,10 @@ export class ExportJobState extends DurableObject {
     return response;
   }
 
-  /** The owner's feed is watched until then, epoch ms, and wants each report. */
-  reportToFeed(until: number): void {
+  /** The owner's feed says what reports it wants. */
+  reportToFeed(wanted: Wanted): void {
     this.#enter();
-    this.#engine.reportToFeed(until);
+    this.#engine.reportToFeed(wanted);
   }
 
   /**

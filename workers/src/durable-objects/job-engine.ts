@@ -16,6 +16,7 @@ import { askOnce, perform } from '../outbox/perform.ts';
 import type { EffectContext } from '../outbox/perform.ts';
 import { paceOf } from './calls.ts';
 import { FeedLine } from './feed-line.ts';
+import type { Wanted } from './feed-line.ts';
 import type { JobStore } from './job-store.ts';
 import { outboxPorts } from './outbox-ports.ts';
 import type { Renderers } from './renderers.ts';
@@ -114,10 +115,10 @@ export class JobEngine {
     return drainOutbox(outboxPorts(this.#store, this.name, policy, carryOut), items);
   }
 
-  /** The owner's feed is watched until then, epoch ms: each report is wanted there. */
-  reportToFeed(until: number): void {
+  /** The owner's feed says what reports it wants. */
+  reportToFeed(wanted: Wanted): void {
     const was = this.watched;
-    this.#feed.wanted(until);
+    this.#feed.wanted(wanted);
     const { job } = this.#store;
     if (job && this.watched !== was) this.#renderers.pace(job, paceOf(this, true));
   }
@@ -159,8 +160,8 @@ export class JobEngine {
     const { job } = this.#store;
     // Its feed knows already that it is no more.
     if (job?.deletedAt !== undefined) return;
-    const until = await this.#feed.publish(view, job);
-    if (until !== null) this.reportToFeed(until);
+    const wanted = await this.#feed.publish(view, job);
+    if (wanted) this.reportToFeed(wanted);
   }
 
   #tellReport(job: JobIn<'running'>): void {

@@ -79,44 +79,75 @@ export async function listPage(
   };
 }
 
-/** No more jobs than this are told of at once. */
-const FEED_LIMIT = 500;
+/** So many jobs that ended, or were deleted, are told to who comes back to a feed; a list has the others. */
+const ENDED_LIMIT = 500;
+const LIVE_PAGE = 500;
+/** So many pages of jobs that go on are told: an owner with more than 5,000 of a status is not told of all. */
+const LIVE_PAGES = 10;
 
-/** The ids of jobs of a tenant that were deleted since, epoch ms, and not more than a day ago; the newest 500. */
+/** The jobs of a tenant that have not ended, newest first, those under way before those that wait. */
+export async function* liveJobs(db: D1Database, tenant: string): AsyncGenerator<ExportJob[]> {
+  // What begins meanwhile is in neither, and what has begun before the second is read was in none: a feed is told of it.
+  for (const status of ['processing', 'pending'] as const) {
+    let cursor: string | undefined;
+    for (let page = 0; page < LIVE_PAGES; page += 1) {
+      const { data, next_cursor } = await listPage(db, tenant, {
+        status,
+        limit: LIVE_PAGE,
+        cursor,
+      });
+      yield data;
+      if (next_cursor === null) break;
+      cursor = next_cursor;
+    }
+  }
+}
+
+const DeletedRow = v.object({ id: v.string(), written_at: v.number() });
+
+/** The ids of jobs of a tenant that were deleted since, and when, epoch ms, not more than a day ago; the newest 500. */
 export async function deletedSince(
   db: D1Database,
   tenant: string,
   since: number,
-): Promise<string[]> {
+): Promise<{ deleted: string; at: number }[]> {
   const { results } = await db
     .prepare(
-      `SELECT id FROM export_jobs WHERE status = 'deleted' AND tenant = ? AND written_at >= ?
+      `SELECT id, written_at FROM export_jobs WHERE status = 'deleted' AND tenant = ? AND written_at >= ?
        ORDER BY created_at DESC LIMIT ?`,
     )
-    .bind(tenant, since, FEED_LIMIT)
+    .bind(tenant, since, ENDED_LIMIT)
     .all();
-  return v.parse(v.array(v.object({ id: v.string() })), results).map(({ id }) => id);
+  return v
+    .parse(v.array(DeletedRow), results)
+    .map(({ id, written_at: at }) => ({ deleted: id, at }));
 }
 
+const EndedRow = v.object({ ...PageRow.entries, written_at: v.number() });
+
 /**
- * Jobs of a tenant of which D1 has heard since `since`, or of which it still will; oldest first, the newest
- * 500. A job lives `lifeMs` at most, so of older ones it cannot have.
+ * Jobs of a tenant of whose end D1 has heard since `since`, and when it did, epoch ms; the newest 500. A job lives
+ * `lifeMs` at most, so of older ones it cannot have.
  */
-export async function changedSince(
+export async function endedSince(
   db: D1Database,
   tenant: string,
   { since, lifeMs }: { since: number; lifeMs: number },
-): Promise<ExportJob[]> {
+): Promise<{ job: ExportJob; writtenAt: number }[]> {
   const { results } = await db
     .prepare(
-      `SELECT id, created_at, view FROM export_jobs
-       WHERE tenant = ?1 AND created_at > ?2 AND view IS NOT NULL AND (written_at >= ?3 OR completed_at IS NULL)
+      `SELECT id, created_at, view, written_at FROM export_jobs
+       WHERE tenant = ?1 AND created_at > ?2 AND view IS NOT NULL AND written_at >= ?3
+         AND completed_at IS NOT NULL
        ORDER BY created_at DESC, id DESC LIMIT ?4`,
     )
-    .bind(tenant, since - 2 * lifeMs, since, FEED_LIMIT)
+    .bind(tenant, since - 2 * lifeMs, since, ENDED_LIMIT)
     .all();
-  const rows = v.parse(v.array(PageRow), results).toReversed();
-  return rows.flatMap(({ id, view }) => readable(id, view));
+  return v
+    .parse(v.array(EndedRow), results)
+    .flatMap(({ id, view, written_at: writtenAt }) =>
+      readable(id, view).map((job) => ({ job, writtenAt })),
+    );
 }
 
 /** A stored view, or nothing when it was written by a version that knew more than this one. */

@@ -1,3 +1,4 @@
+import type { ExportFeed } from '../durable-objects/ExportFeed.ts';
 import type { ExportJobState } from '../durable-objects/ExportJobState.ts';
 import type { Env } from './env.ts';
 import { NotConfigured } from './env.ts';
@@ -12,4 +13,17 @@ export function objectOf(env: Env, jobId: string): DurableObjectStub<ExportJobSt
     );
   }
   return namespace.getByName(jobId);
+}
+
+/** A feed has so many objects at most: the first, which the jobs tell, and further ones for more viewers. */
+export const FEED_SHARDS = 32;
+
+/** An object of an owner's feed, the first unless it says which; undefined where there are no feeds. */
+export function feedObjectOf(
+  env: Env,
+  tenant: string,
+  shard = 0,
+): DurableObjectStub<ExportFeed> | undefined {
+  // The number in front: a tenant may have any name, that of another and a number too.
+  return env.EXPORT_FEED?.getByName(`${shard}:${tenant}`);
 }

@@ -24,8 +24,8 @@ const PAYLOADS = {
   webhook: v.object({ j: v.string(), a: v.number(), exp: EpochMs }),
   /** One job, for whoever was given the token. `r`: what may be done with it. */
   view: v.object({ j: v.string(), r: ViewerRights, exp: EpochMs }),
-  /** Watching all jobs of a tenant. */
-  feed: v.object({ t: v.string(), exp: EpochMs }),
+  /** Watching all jobs of a tenant; `g`: those of one tag alone. */
+  feed: v.object({ t: v.string(), g: v.optional(v.string()), exp: EpochMs }),
   /** Downloading one file. */
   download: v.object({ k: v.string(), exp: EpochMs }),
   /** Filling one upload; `m`: as R2's multipart upload of that name. */

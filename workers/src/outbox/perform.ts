@@ -6,6 +6,7 @@ import type { JobEvent } from '../job/events.ts';
 import type { Settings } from '../lib/env.ts';
 import { logError } from '../lib/log.ts';
 import { cancelJob } from '../lib/runpod.ts';
+import { within } from '../lib/within.ts';
 import { EFFECT_TIMEOUT_MS, RetryLater } from './drain.ts';
 import type { Outcome, OutboxItem } from './drain.ts';
 import { mirrorToD1 } from './handlers/mirror-to-d1.ts';
@@ -45,12 +46,12 @@ export async function perform(item: OutboxItem, context: EffectContext): Promise
     case 'ask':
       return ask(of, job, context);
     case 'stop':
-      await within((signal) => cancelJob(of, context.settings, signal));
+      await within(EFFECT_TIMEOUT_MS, (signal) => cancelJob(of, context.settings, signal));
       return null;
     case 'adopt':
       return adopt(of, job, context);
     case 'discard':
-      await within(() => discardLeftovers(bucket, job));
+      await within(EFFECT_TIMEOUT_MS, () => discardLeftovers(bucket, job));
       return null;
     default:
       throw new Error('unknown effect');
@@ -70,7 +71,7 @@ export async function askOnce(key: string, context: EffectContext): Promise<void
 async function mirror(job: Job, view: ExportJob, context: EffectContext): Promise<Outcome> {
   const { db, log, usage } = context;
   const lookAt = context.lookAt();
-  usage.rows += await within(() => mirrorToD1(db, { job, view, log, lookAt }));
+  usage.rows += await within(EFFECT_TIMEOUT_MS, () => mirrorToD1(db, { job, view, log, lookAt }));
   // After D1: whoever comes to the feed reads there what was told before.
   return () => context.tellFeed(view);
 }
@@ -86,7 +87,9 @@ async function dispatchAttempt(
   const unknown = () => void context.apply({ type: 'dispatch_unknown', attempt });
   if (interrupted) return unknown;
   try {
-    const event = await within((signal) => dispatch(job, context.settings, signal));
+    const event = await within(EFFECT_TIMEOUT_MS, (signal) =>
+      dispatch(job, context.settings, signal),
+    );
     return () => void context.apply(event);
   } catch (error) {
     if (error instanceof RetryLater) throw error;
@@ -99,32 +102,16 @@ async function ask(remoteId: string, job: Job, context: EffectContext): Promise<
   const isThere = job.state === 'dispatched' || job.state === 'running';
   if (!isThere || job.remoteId !== remoteId) return null;
   const asked = { remoteId, isWaiting: job.state === 'dispatched' };
-  const event = await within((signal) => askProvider(asked, context.settings, signal));
+  const event = await within(EFFECT_TIMEOUT_MS, (signal) =>
+    askProvider(asked, context.settings, signal),
+  );
   return () => void context.apply(event);
 }
 
 async function adopt(owner: string, job: Job, context: EffectContext): Promise<Outcome> {
   const [attempt = 0, epoch = 0] = owner.split('.').map(Number);
-  const found = await within(() => findLostOutput(context.bucket, job, { attempt, epoch }));
+  const found = await within(EFFECT_TIMEOUT_MS, () =>
+    findLostOutput(context.bucket, job, { attempt, epoch }),
+  );
   return found && (() => void context.apply(found));
-}
-
-/**
- * Bounds an effect. `AbortSignal.timeout` would do, but its timer cannot be stopped and keeps the
- * object awake, and billed, for its whole length.
- */
-async function within<T>(effect: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error('timed out'));
-      controller.abort();
-    }, EFFECT_TIMEOUT_MS);
-  });
-  try {
-    return await Promise.race([effect(controller.signal), expired]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -18,7 +18,7 @@ import { liveJob } from '../lib/overdue.ts';
 import { firstView } from '../lib/first-view.ts';
 import { relink, shownTo } from '../lib/links.ts';
 import { logError } from '../lib/log.ts';
-import { objectOf } from '../lib/object.ts';
+import { feedObjectOf, objectOf } from '../lib/object.ts';
 import { Refusal, json, ndjson } from '../lib/respond.ts';
 import { knownSpeeds } from '../lib/speeds.ts';
 import { signToken } from '../lib/tokens.ts';
@@ -113,7 +113,7 @@ async function tellFeed(
   tell: (feed: Feed) => Promise<unknown>,
 ): Promise<void> {
   try {
-    const feed = env.EXPORT_FEED?.getByName(tenant);
+    const feed = feedObjectOf(env, tenant);
     if (feed) await tell(feed);
   } catch (error) {
     logError('feed', { job: id, error: String(error) });
