@@ -227,7 +227,7 @@ describe('a deleted job', () => {
       .bind(gone.id)
       .run();
     const told = await endedSince(env.DB, TENANT, { since: 0, lifeMs: DAY });
-    expect(told.map(({ job }) => job.id)).toContain(owing.id);
+    expect(told.map((job) => job.id)).toContain(owing.id);
     await lookAgainAt(env.DB, owing.id, 1);
     expect(await owingJobs(env.DB, Date.now())).toContain(owing.id);
     expect(await deletedJobs(env.DB, Date.now())).toHaveLength(100);

@@ -39,7 +39,8 @@ export class FeedReader {
   constructor(socket: WebSocket) {
     this.socket = socket;
     socket.addEventListener('message', ({ data }) => {
-      this.heard.push(v.parse(FeedMessage, JSON.parse(String(data))));
+      const message = v.parse(FeedMessage, JSON.parse(String(data)));
+      this.heard.push(...(message.type === 'batch' ? message.messages : [message]));
     });
     socket.addEventListener('close', ({ code }) => {
       this.closed = code;

@@ -1,10 +1,13 @@
 import { createHmac, hkdfSync } from 'node:crypto';
+import { runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
 import { FeedTokenReply, JobReply, TokenReply } from '@export-jobs/protocol';
 import type { ViewerRight } from '@export-jobs/protocol';
 import * as v from 'valibot';
 import { describe, expect, it, vi } from 'vitest';
 import { settingsOf } from '../src/lib/env.ts';
 import type { SigningKey } from '../src/lib/env.ts';
+import { feedObjectOf } from '../src/lib/object.ts';
 import {
   FakeRenderer,
   MINUTE,
@@ -143,10 +146,40 @@ describe('a viewer’s token', () => {
     await until(() => heard.some((text) => text.includes(ownLate.id)));
     expect(heard.join('\n')).toContain(own.id);
     expect(heard.join('\n')).not.toMatch(new RegExp(`${other.id}|${otherLate.id}`));
+    // Of a deletion it hears when the job is of its tag; of others not even the name.
+    for (const { id } of [own, other]) {
+      await askWith(secret, 'POST', `/api/jobs/${id}/cancel`, {});
+      await until(async () => (await ask(`/api/jobs/${id}`, { method: 'DELETE' }, secret)).ok);
+    }
+    await until(() => heard.some((text) => text.includes('"deleted"')));
+    const since = `?since=${Date.now() - MINUTE}`;
+    const back = await feedOf(feed_token, since);
+    const all = await feedOf(secret, since);
+    expect([...heard, ...back].join('\n')).not.toMatch(new RegExp(`${other.id}|${otherLate.id}`));
+    expect(all.join('\n')).toContain(other.id);
     const asking = { headers: { upgrade: 'websocket' } };
     expect((await ask('/api/feed?tag=ann', asking, feed_token)).status).toBe(101);
     expect((await ask('/api/feed?tag=bob', asking, feed_token)).status).toBe(403);
     expect((await tokenWith({ tag: 'no tag' })).status).toBe(422);
+  });
+
+  it('of a feed that names a tag opens no more than 20 sockets at one object, beside which others find room', async () => {
+    const { secret } = await newKey({ tenant: 'crowded' });
+    const reply = await askWith(secret, 'POST', '/api/feed/tokens', { tag: 'ann' });
+    const { feed_token } = v.parse(FeedTokenReply, await reply.json());
+    for (let n = 0; n < 21; n += 1) await feedOf(feed_token);
+    const viewersAt = async (shard: number): Promise<number> => {
+      const feed = feedObjectOf(env, 'crowded', shard);
+      if (!feed) throw new Error('there is no feed');
+      return await runInDurableObject(feed, (_, state) => state.getWebSockets().length);
+    };
+    expect([await viewersAt(0), await viewersAt(1)]).toEqual([20, 1]);
+  });
+
+  it('of a feed is made for who sends nothing, in each way to say so', async () => {
+    const init = { method: 'POST', headers: { 'content-length': '0' }, body: '' };
+    expect((await ask('/api/feed/tokens', init, API_KEY)).status).toBe(201);
+    expect((await ask('/api/feed/tokens', { method: 'POST' }, API_KEY)).status).toBe(201);
   });
 
   it('leaves nobody at the object when only the head of a stream is asked for', async () => {

@@ -7,10 +7,12 @@ import { logError } from '../lib/log.ts';
 import { messageOf } from '../lib/messages.ts';
 import { feedObjectOf, objectOf } from '../lib/object.ts';
 import { refuse } from '../lib/respond.ts';
+import { within } from '../lib/within.ts';
 import { REPORT_MS } from './feed-line.ts';
 import type { Wanted } from './feed-line.ts';
 import type { News } from './feed-news.ts';
 import { OVERLAP_MS, tellAgain, tellNewcomers } from './feed-reading.ts';
+import type { Newcomer } from './feed-reading.ts';
 import { FeedShards } from './feed-shards.ts';
 import { FeedViewers } from './feed-viewers.ts';
 import { closeBack } from './sockets.ts';
@@ -19,20 +21,33 @@ import { closeBack } from './sockets.ts';
 const WANTED_MS = 3 * 60_000;
 /** How often they are asked again while somebody watches, ms: objects forget. */
 const RENEW_MS = 2 * 60_000;
+/** When it is tried again to read D1, ms. */
+const RETRY_MS = 20_000;
 /** So many reports a second are told at most; of more jobs, each tells less often. */
 const REPORTS_PER_SECOND = 200;
 /** So many jobs are asked at one time, of which so many at once: the platform counts calls. */
 const MAX_ASKED = 800;
 const AT_ONCE = 50;
+/** An object that has not answered by then is asked the next time, ms. */
+const PATIENCE_MS = 10_000;
+/** So many newcomers are brought up to date at a time: what waits to be sent to each is held in memory. */
+const MAX_NEWCOMERS = 100;
 
 const Watcher = v.object({
   tenant: v.string(),
   shard: v.optional(v.pipe(v.string(), v.toNumber()), '0'),
   until: v.optional(v.nullable(v.pipe(v.string(), v.toNumber())), null),
+  bound: v.optional(
+    v.pipe(
+      v.literal('1'),
+      v.transform(() => true),
+    ),
+    undefined,
+  ),
 });
 
 /**
- * What happens to all jobs of one owner, on one socket. It keeps nothing: D1 has each change before it is told here,
+ * What happens to all jobs of one owner, on one socket. It keeps nothing of them: D1 has each change before it is told here,
  * so whoever comes, or comes back, is brought up to date from there. The jobs tell the first object of a feed; when
  * that is full there are further ones, which it tells.
  */
@@ -40,8 +55,12 @@ export class ExportFeed extends DurableObject {
   readonly #viewers: FeedViewers;
   readonly #shards: FeedShards;
   /** Those to whom it is yet to be told what there is. */
-  readonly #newcomers = new Map<WebSocket, FeedQuery>();
+  readonly #newcomers = new Map<WebSocket, Newcomer>();
   #isReading = false;
+  /** When this one told the first object that it has viewers, epoch ms. */
+  #joinedAt = 0;
+  /** Up to when all that D1 had was told, epoch ms; null while this life of the object has not looked. */
+  #toldUpTo: number | null = null;
   /** Whether somebody has come since nobody watched, and the jobs do not know yet. */
   #isNewlyWatched = false;
   /** When each job reported last, epoch ms. */
@@ -57,17 +76,20 @@ export class ExportFeed extends DurableObject {
 
   /** A viewer's socket: what `Watcher` and `FeedQuery` have. The Worker knows who it is. */
   override async fetch(request: Request): Promise<Response> {
-    const { tenant, shard, until, ...rest } = Object.fromEntries(new URL(request.url).searchParams);
-    const watcher = v.parse(Watcher, { tenant, shard, until });
+    const { tenant, shard, until, bound, ...rest } = Object.fromEntries(
+      new URL(request.url).searchParams,
+    );
+    const watcher = v.parse(Watcher, { tenant, shard, until, bound });
     const query = v.parse(FeedQuery, rest);
     this.#isNewlyWatched ||= this.#owner === null;
     const accepted = this.#viewers.accept(request, {
       ...watcher,
+      bound: watcher.bound ?? false,
       tag: query.tag ?? null,
       batch: query.batch !== undefined,
     });
     if (!accepted) return refuse('too_many_viewers');
-    this.#newcomers.set(accepted.socket, query);
+    this.#newcomers.set(accepted.socket, { ...query, bound: watcher.bound ?? false });
     this.ctx.waitUntil(this.#greet());
     return accepted.response;
   }
@@ -78,9 +100,9 @@ export class ExportFeed extends DurableObject {
     return this.#wanted();
   }
 
-  /** A job was deleted. */
-  forget(job_id: string): void {
-    this.#tell({ message: { type: 'deleted', job_id }, tags: null });
+  /** A job was deleted, of whose tags perhaps nothing is known any more. */
+  forget(job_id: string, tags: readonly string[] | null): void {
+    this.#tell({ message: { type: 'deleted', job_id }, tags });
   }
 
   /** A job that is being processed has reported. */
@@ -92,9 +114,11 @@ export class ExportFeed extends DurableObject {
 
   /** Of the first object: a further one has viewers until then, epoch ms, and is told all that comes after this. */
   async join(tenant: string, shard: number, until: number): Promise<void> {
-    const isNew = this.#shards.join(tenant, shard, until);
-    // So that the jobs are asked for their reports.
-    if (isNew && !this.#viewers.owner) await this.ctx.storage.setAlarm(Date.now());
+    const isWatched = this.#owner !== null;
+    this.#shards.join(tenant, shard, until);
+    // So that the jobs are asked for their reports; at once, if nobody had asked them.
+    if (isWatched) await this.#armAlarm();
+    else await this.ctx.storage.setAlarm(Date.now());
   }
 
   /** Of a further object: what the first one was told. */
@@ -113,15 +137,17 @@ export class ExportFeed extends DurableObject {
       const cursor = Date.now();
       await this.ctx.storage.setAlarm(cursor + RENEW_MS);
       await this.#join(owner);
-      const since = cursor - RENEW_MS - OVERLAP_MS;
+      // From where it came to the last time, which may be long ago.
+      const since = Math.min(this.#toldUpTo ?? cursor, cursor - RENEW_MS) - OVERLAP_MS;
       const tell = (news: News) => this.#viewers.tell(news);
       const running = await tellAgain(this.env, owner.tenant, since, tell);
       // A newcomer has yet to be told more than this.
       this.#viewers.moveOn(cursor, (socket) => !this.#newcomers.has(socket));
-      this.#pace(running.length);
-      await this.#askForReports(owner, running);
+      this.#toldUpTo = cursor;
+      this.ctx.waitUntil(this.#askForReports(owner, running));
     } catch (error) {
       logError('feed', { error: String(error) });
+      await this.ctx.storage.setAlarm(Date.now() + RETRY_MS);
     }
   }
 
@@ -137,12 +163,12 @@ export class ExportFeed extends DurableObject {
     closeBack(socket, 1011, 'socket error');
   }
 
-  /** Brings newcomers up to date: all who wait by one reading, so that a thousand who come back at once are two. */
+  /** Brings newcomers up to date: all who wait by one reading, a hundred at a time. */
   async #greet(): Promise<void> {
     if (this.#isReading) return;
     this.#isReading = true;
     while (this.#newcomers.size > 0) {
-      const some = new Map(this.#newcomers);
+      const some = new Map([...this.#newcomers].slice(0, MAX_NEWCOMERS));
       try {
         await this.#bringUpToDate(some);
       } catch (error) {
@@ -155,19 +181,23 @@ export class ExportFeed extends DurableObject {
   }
 
   /** What happens meanwhile is told at once: a viewer drops what it hears late, by the job's number. */
-  async #bringUpToDate(newcomers: ReadonlyMap<WebSocket, FeedQuery>): Promise<void> {
+  async #bringUpToDate(newcomers: ReadonlyMap<WebSocket, Newcomer>): Promise<void> {
     const owner = this.#owner;
     if (!owner) return;
     await this.#join(owner);
     const running = await tellNewcomers(this.env, owner.tenant, newcomers);
-    if ((await this.ctx.storage.getAlarm()) === null) {
-      await this.ctx.storage.setAlarm(Date.now() + RENEW_MS);
-    }
+    await this.#armAlarm();
     this.#pace(running.length);
     if (!this.#isNewlyWatched) return;
     this.#isNewlyWatched = false;
     // Nobody waits for it: there are many, and some may be slow.
     this.ctx.waitUntil(this.#askForReports(owner, running));
+  }
+
+  async #armAlarm(): Promise<void> {
+    if ((await this.ctx.storage.getAlarm()) !== null) return;
+    this.#toldUpTo = Date.now();
+    await this.ctx.storage.setAlarm(this.#toldUpTo + RENEW_MS);
   }
 
   #pace(running: number): void {
@@ -177,21 +207,31 @@ export class ExportFeed extends DurableObject {
   /** Has the jobs under way send their reports to the first object, but for those that do. */
   async #askForReports({ shard }: Owner, running: readonly string[]): Promise<void> {
     if (shard !== 0) return;
+    this.#pace(running.length);
     const awhileAgo = Date.now() - 3 * (this.#everyMs ?? REPORT_MS);
     for (const [id, at] of this.#heard) if (at < awhileAgo) this.#heard.delete(id);
-    const silent = running.filter((id) => !this.#heard.has(id)).slice(0, MAX_ASKED);
+    const silent = running.filter((id) => !this.#heard.has(id));
+    // Other ones each time, where there are more.
+    const from = Math.floor(Math.random() * Math.max(1, silent.length - MAX_ASKED));
+    silent.splice(0, from);
+    silent.splice(MAX_ASKED);
     for (let i = 0; i < silent.length; i += AT_ONCE) {
       const asked = silent.slice(i, i + AT_ONCE);
       await Promise.allSettled(
-        asked.map((id) => objectOf(this.env, id).reportToFeed(this.#wanted())),
+        asked.map((id) =>
+          within(PATIENCE_MS, () => objectOf(this.env, id).reportToFeed(this.#wanted())),
+        ),
       );
     }
   }
 
   /** Tells the first object that this one has viewers, before anything is read that might change unheard. */
   async #join({ tenant, shard }: Owner): Promise<void> {
-    if (shard === 0) return;
-    await feedObjectOf(this.env, tenant)?.join(tenant, shard, Date.now() + WANTED_MS);
+    const now = Date.now();
+    if (shard === 0 || now < this.#joinedAt + WANTED_MS / 6) return;
+    const first = feedObjectOf(this.env, tenant);
+    await within(PATIENCE_MS, async () => first?.join(tenant, shard, now + WANTED_MS));
+    this.#joinedAt = now;
   }
 
   #tell(news: News): void {

@@ -108,8 +108,8 @@ export class ExportJobState extends DurableObject {
     return this.#answer(this.#engine.apply({ type: 'cancel' }));
   }
 
-  /** Has an ended job forgotten, with its files: nobody sees it from now on. A repeat changes nothing. */
-  async delete(tenant: string): Promise<Answer<{ id: string }>> {
+  /** Has an ended job forgotten, with its files: nobody sees it from now on. A repeat changes nothing. Returns its tags. */
+  async delete(tenant: string): Promise<Answer<{ tags: string[] }>> {
     // As with `view`: whoever it does not belong to leaves no trace.
     if (this.#store.job?.tenant !== tenant) return { ok: false, code: 'job_not_found' };
     this.#enter();
@@ -210,7 +210,7 @@ export class ExportJobState extends DurableObject {
 
   #left(socket: WebSocket): void {
     const by = this.#renderers.left(socket);
-    if (!by) return this.#engine.watched ? undefined : this.#pace();
+    if (!by) return this.#engine.watchedEveryMs !== null ? undefined : this.#pace();
     if (!this.#renderers.isConnected(by)) this.#engine.apply({ type: 'hung_up', by });
   }
 

@@ -31,7 +31,8 @@ export interface Port {
   readonly name: string;
   readonly settings: Settings;
   readonly bucket: R2Bucket;
-  readonly watched: boolean;
+  /** How often anybody wants to see reports, ms; null when nobody does. */
+  readonly watchedEveryMs: number | null;
   apply(event: JobEvent): Decision;
   foresee(event: JobEvent): Decision;
 }
@@ -249,11 +250,12 @@ function callerOf(body: { epoch?: number | undefined }, from: Renderer): Caller 
 }
 
 /** How long the lease of a renderer is, and how often it is to report, ms. */
-export function paceOf({ settings: { POLICY: policy }, watched }: Port, bySocket: boolean) {
+export function paceOf({ settings: { POLICY: policy }, watchedEveryMs }: Port, bySocket: boolean) {
   const rare = bySocket
     ? policy.report_unwatched_ms
     : Math.min(policy.report_unwatched_ms, policy.report_posted_ms);
-  const next_report_ms = watched ? policy.report_watched_ms : rare;
+  const next_report_ms =
+    watchedEveryMs === null ? rare : Math.max(policy.report_watched_ms, watchedEveryMs);
   return { lease_ms: policy.lease_ms, next_report_ms };
 }
 

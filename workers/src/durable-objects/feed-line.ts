@@ -12,6 +12,9 @@ export const REPORT_MS = 1000;
  */
 const PAUSES_MS = [1000, 4000];
 
+/** A report that comes this much before its time is on time. */
+const EARLY = 0.9;
+
 /** What a feed wants of a job's reports. */
 export interface Wanted {
   /** Until when they are, epoch ms; 0 when they are not. */
@@ -31,8 +34,9 @@ export class FeedLine {
     this.#env = env;
   }
 
-  get isWatched(): boolean {
-    return Date.now() < this.#wantedUntil;
+  /** How often reports are wanted, ms; null when they are not. */
+  get wantedEveryMs(): number | null {
+    return Date.now() < this.#wantedUntil ? this.#everyMs : null;
   }
 
   /** The feed says what it wants. */
@@ -64,7 +68,12 @@ export class FeedLine {
   /** Tells of a report, if anybody wants to know; null when nobody does. Never rejects. */
   report(message: JobMessage, job: JobIn<'running'>): Promise<void> | null {
     const feed = this.#of(job);
-    if (!feed || !this.isWatched || job.updatedAt - this.#reportedAt < this.#everyMs) return null;
+    if (
+      !feed ||
+      this.wantedEveryMs === null ||
+      job.updatedAt - this.#reportedAt < this.#everyMs * EARLY
+    )
+      return null;
     this.#reportedAt = job.updatedAt;
     const answer: Promise<Wanted> = feed.report(message, job.request?.tags ?? []);
     return answer.then(

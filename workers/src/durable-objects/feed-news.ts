@@ -5,9 +5,10 @@ import type { FeedMessage } from '@export-jobs/protocol';
 /** So many messages are in one frame at most. */
 const MAX_TOGETHER = 100;
 
-/** Something to be told to the viewers of jobs with these tags; to all, where the tags are not known (null). */
+/** Something to be told to the viewers of jobs with these tags. */
 export interface News {
   readonly message: Extract<FeedMessage, { job_id: string }>;
+  /** Null where they are not known, as of a job that is no more. */
   readonly tags: readonly string[] | null;
 }
 

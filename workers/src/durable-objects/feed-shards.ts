@@ -18,7 +18,7 @@ const Watched = v.object({
 });
 type Watched = v.InferOutput<typeof Watched>;
 
-/** The only key. It is written twice in three minutes and object, and only where one object is not enough. */
+/** The only key. It is written each two minutes for each further object that has viewers. */
 const KEY = 'shards';
 
 export class FeedShards {
@@ -40,13 +40,11 @@ export class FeedShards {
     return this.#current().length > 0 ? (this.#watched?.tenant ?? null) : null;
   }
 
-  /** One of them has viewers until then, epoch ms. Returns whether that is news. */
-  join(tenant: string, shard: number, until: number): boolean {
+  /** One of them has viewers until then, epoch ms. */
+  join(tenant: string, shard: number, until: number): void {
     const others = this.#current().filter((one) => one.shard !== shard);
-    const isNew = others.length === this.#current().length;
     this.#watched = { tenant, shards: [...others, { shard, until }] };
     this.#ctx.storage.kv.put(KEY, JSON.stringify(this.#watched));
-    return isNew;
   }
 
   /** Tells all of them, soon. */

@@ -15,16 +15,22 @@ import { closeBack, sendQuietly, upgradeHeaders } from './sockets.ts';
 
 /** One object of a feed takes no more sockets than this: all that it is told may be for each of them. */
 export const MAX_FEED_VIEWERS = 1000;
+/** Of them so many whose tokens are bound to the same tag: one user of an app must not take the places of the others. */
+export const MAX_BOUND_VIEWERS = 20;
 /** After news, what comes within so many ms is told together. */
 const TOGETHER_MS = 20;
-/** So many frames a ms are sent at most; what comes meanwhile waits, of reports the newest. Measured by `bench/feed`. */
+/** So many frames a ms are sent at most, as `bench/feed` measures it; what comes meanwhile waits. */
 const FRAMES_PER_MS = 5;
+/** A change of state waits no longer than this for that, ms. */
+const MAX_WAIT_MS = 200;
 
 const Attachment = v.object({
   tenant: v.string(),
   /** Which object of the feed this is. */
   shard: v.optional(v.number(), 0),
   tag: v.nullable(v.string()),
+  /** Whether its token is of that tag alone. */
+  bound: v.optional(v.boolean(), false),
   /** Whether it takes several messages in one frame. */
   batch: v.optional(v.boolean(), false),
   /** Until when it may see, epoch ms; null for always. */
@@ -34,14 +40,26 @@ const Attachment = v.object({
 /** Whose feed it is, and of which jobs; a null tag fits any. */
 export type Wish = v.InferOutput<typeof Attachment>;
 
+/** Whether this is for who wishes that. Whose token is of a tag hears nothing that may be of another. */
+export function isFor({ tag, bound }: Pick<Wish, 'tag' | 'bound'>, tags: News['tags']): boolean {
+  if (tag === null) return true;
+  return tags === null ? !bound : tags.includes(tag);
+}
+
+/** News for those who listen in one way, and when they are next to be told, epoch ms. */
+class Channel {
+  readonly queue = new FeedQueue();
+  timer: ReturnType<typeof setTimeout> | undefined;
+  nextAt = 0;
+}
+
 export class FeedViewers {
   readonly #ctx: DurableObjectState;
   /** What each socket's attachment says, which never changes. */
   readonly #wishes = new WeakMap<WebSocket, Wish | null>();
-  readonly #queue = new FeedQueue();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  /** When it is next to be told anything, epoch ms. */
-  #nextAt = 0;
+  /** All news, for those who take it together; and reports, for those who take each by itself. */
+  readonly #together = new Channel();
+  readonly #singly = new Channel();
 
   constructor(ctx: DurableObjectState) {
     this.#ctx = ctx;
@@ -50,13 +68,21 @@ export class FeedViewers {
 
   /** Whose feed this is, and which of its objects; null while nobody watches here. */
   get owner(): Pick<Wish, 'tenant' | 'shard'> | null {
-    const [first] = this.#current(Date.now());
-    return first?.[1] ?? null;
+    const now = Date.now();
+    for (const socket of this.#open) {
+      const wish = this.#wishOf(socket);
+      if (wish && !isOver(wish, now)) return wish;
+    }
+    return null;
   }
 
   /** Accepts a socket, or returns null when there are too many. */
   accept(request: Request, wish: Wish): { socket: WebSocket; response: Response } | null {
-    if (this.#all.length >= MAX_FEED_VIEWERS) return null;
+    const there = this.#open;
+    if (there.length >= MAX_FEED_VIEWERS) return null;
+    const isAlike = (one: Wish | null) => one?.bound === true && one.tag === wish.tag;
+    const alike = wish.bound ? there.filter((socket) => isAlike(this.#wishOf(socket))) : [];
+    if (alike.length >= MAX_BOUND_VIEWERS) return null;
     const [client, socket] = Object.values(new WebSocketPair());
     if (!client || !socket) return null;
     this.#ctx.acceptWebSocket(socket);
@@ -65,55 +91,20 @@ export class FeedViewers {
     return { socket, response: new Response(null, { status: 101, webSocket: client, headers }) };
   }
 
-  /** Tells everyone who wants to know, soon. */
+  /** Tells everyone who wants to know: of changes soon, of reports as often as there is time for. */
   tell(news: News): void {
-    this.#queue.add(news);
-    const wait = this.#nextAt - Date.now();
-    if (wait <= 0) this.#flush();
-    else this.#timer ??= setTimeout(() => this.#flush(), wait);
-  }
-
-  #flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const news = this.#queue
-      .take()
-      .map(({ message, tags }) => ({ text: JSON.stringify(message), tags }));
-    const made = new Map<string, readonly string[]>();
-    const framesFor = ({ tag, batch }: Wish): readonly string[] => {
-      const isWanted = (tags: News['tags']) => tag === null || tags === null || tags.includes(tag);
-      const key = `${batch} ${tag ?? ''}`;
-      const texts = () => news.filter(({ tags }) => isWanted(tags)).map(({ text }) => text);
-      const frames = made.get(key) ?? framesOf(texts(), batch);
-      made.set(key, frames);
-      return frames;
-    };
-    const now = Date.now();
-    let sent = 0;
-    for (const [socket, wish] of this.#current(now)) {
-      const frames = framesFor(wish);
-      for (const frame of frames) sendQuietly(socket, frame);
-      sent += frames.length;
-    }
-    this.#nextAt = now + Math.max(TOGETHER_MS, sent / FRAMES_PER_MS);
+    if (this.#open.length === 0) return;
+    const isReport = news.message.type === 'progress';
+    this.#add(this.#together, news, isReport);
+    if (isReport) this.#add(this.#singly, news, isReport);
+    else this.#send([news], false);
   }
 
   /** Tells those of them how far they are, after all that there was to tell before. */
   moveOn(cursor: number, isMeant: (socket: WebSocket) => boolean): void {
-    this.#flush();
+    this.#flush(this.#together);
     const text = JSON.stringify({ type: 'ready', cursor } satisfies FeedMessage);
-    for (const socket of this.#all.filter(isMeant)) sendQuietly(socket, text);
-  }
-
-  /** Those who may still see; the others are let go, though no news may be for them. */
-  #current(now: number): [WebSocket, Wish][] {
-    return this.#all.flatMap((socket): [WebSocket, Wish][] => {
-      const wish = this.#wishOf(socket);
-      if (wish && (wish.until ?? Infinity) > now) return [[socket, wish]];
-      if (wish) closeBack(socket, CLOSE_CODES.expired, 'the token has expired');
-      else closeBack(socket, CLOSE_CODES.stale, 'dial again');
-      return [];
-    });
+    for (const socket of this.#open.filter(isMeant)) sendQuietly(socket, text);
   }
 
   /** Viewers have nothing to say but pings, of which the platform answers the usual bytes by itself. */
@@ -123,7 +114,56 @@ export class FeedViewers {
     else socket.close(CLOSE_CODES.flood, 'nothing but pings is expected');
   }
 
-  get #all(): WebSocket[] {
+  #add(channel: Channel, news: News, mayWait: boolean): void {
+    channel.queue.add(news);
+    const now = Date.now();
+    if (!mayWait) channel.nextAt = Math.min(channel.nextAt, now + MAX_WAIT_MS);
+    if (channel.nextAt <= now) return this.#flush(channel);
+    clearTimeout(channel.timer);
+    channel.timer = setTimeout(() => this.#flush(channel), channel.nextAt - now);
+  }
+
+  #flush(channel: Channel): void {
+    clearTimeout(channel.timer);
+    channel.timer = undefined;
+    const sent = this.#send(channel.queue.take(), channel === this.#together);
+    channel.nextAt = Date.now() + Math.max(TOGETHER_MS, sent / FRAMES_PER_MS);
+  }
+
+  /** Tells those who listen so. Returns how many frames that took. */
+  #send(news: readonly News[], batch: boolean): number {
+    const told = news.map(({ message, tags }) => ({ text: JSON.stringify(message), tags }));
+    const made = new Map<string, readonly string[]>();
+    let sent = 0;
+    for (const [socket, wish] of this.#current(Date.now())) {
+      if (wish.batch !== batch) continue;
+      const key = `${wish.bound} ${wish.tag ?? ''}`;
+      const isMeant = ({ tags }: Pick<News, 'tags'>) => isFor(wish, tags);
+      const frames =
+        made.get(key) ??
+        framesOf(
+          told.filter(isMeant).map(({ text }) => text),
+          batch,
+        );
+      made.set(key, frames);
+      for (const frame of frames) sendQuietly(socket, frame);
+      sent += frames.length;
+    }
+    return sent;
+  }
+
+  /** Those who may still see; the others are let go, though no news may be for them. */
+  #current(now: number): [WebSocket, Wish][] {
+    return this.#open.flatMap((socket): [WebSocket, Wish][] => {
+      const wish = this.#wishOf(socket);
+      if (wish && !isOver(wish, now)) return [[socket, wish]];
+      if (wish) closeBack(socket, CLOSE_CODES.expired, 'the token has expired');
+      else closeBack(socket, CLOSE_CODES.stale, 'dial again');
+      return [];
+    });
+  }
+
+  get #open(): WebSocket[] {
     const sockets = this.#ctx.getWebSockets();
     return sockets.filter(({ readyState }) => readyState === WebSocket.OPEN);
   }
@@ -137,4 +177,8 @@ export class FeedViewers {
     this.#wishes.set(socket, wish);
     return wish;
   }
+}
+
+function isOver({ until }: Wish, now: number): boolean {
+  return until !== null && until <= now;
 }

@@ -62,9 +62,9 @@ export class JobEngine {
     return this.#env.VIDEOS;
   }
 
-  /** Whether anybody sees each report, here or in the owner's feed. */
-  get watched(): boolean {
-    return this.#viewers.isAnyThere || this.#feed.isWatched;
+  /** How often anybody wants to see reports, here or in the owner's feed, ms; null when nobody does. */
+  get watchedEveryMs(): number | null {
+    return this.#viewers.isAnyThere ? 0 : this.#feed.wantedEveryMs;
   }
 
   /**
@@ -117,10 +117,10 @@ export class JobEngine {
 
   /** The owner's feed says what reports it wants. */
   reportToFeed(wanted: Wanted): void {
-    const was = this.watched;
+    const was = this.watchedEveryMs;
     this.#feed.wanted(wanted);
     const { job } = this.#store;
-    if (job && this.watched !== was) this.#renderers.pace(job, paceOf(this, true));
+    if (job && this.watchedEveryMs !== was) this.#renderers.pace(job, paceOf(this, true));
   }
 
   /** A job as anyone may see it. */

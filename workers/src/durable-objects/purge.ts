@@ -31,13 +31,13 @@ export async function purgeWhenDue(store: JobStore, env: Env, policy: Policy): P
 }
 
 /** Has an ended job forgotten as soon as it owes nothing more, and hides it until then. */
-export function markDeleted(store: JobStore, policy: Policy): Answer<{ id: string }> {
+export function markDeleted(store: JobStore, policy: Policy): Answer<{ tags: string[] }> {
   const { job } = store;
   if (!job) return { ok: false, code: 'job_not_found' };
   if (!isEnded(job)) return { ok: false, code: 'delete_conflict' };
   const now = Date.now();
   if (job.deletedAt === undefined) store.keep({ ...job, deletedAt: now }, policy, now);
-  return { ok: true, body: { id: job.id } };
+  return { ok: true, body: { tags: job.request?.tags ?? [] } };
 }
 
 /**

@@ -103,51 +103,41 @@ export async function* liveJobs(db: D1Database, tenant: string): AsyncGenerator<
   }
 }
 
-const DeletedRow = v.object({ id: v.string(), written_at: v.number() });
-
-/** The ids of jobs of a tenant that were deleted since, and when, epoch ms, not more than a day ago; the newest 500. */
+/** The ids of jobs of a tenant that were deleted since, epoch ms, and not more than a day ago; the newest 500. */
 export async function deletedSince(
   db: D1Database,
   tenant: string,
   since: number,
-): Promise<{ deleted: string; at: number }[]> {
+): Promise<string[]> {
   const { results } = await db
     .prepare(
-      `SELECT id, written_at FROM export_jobs WHERE status = 'deleted' AND tenant = ? AND written_at >= ?
+      `SELECT id FROM export_jobs WHERE status = 'deleted' AND tenant = ? AND written_at >= ?
        ORDER BY created_at DESC LIMIT ?`,
     )
     .bind(tenant, since, ENDED_LIMIT)
     .all();
-  return v
-    .parse(v.array(DeletedRow), results)
-    .map(({ id, written_at: at }) => ({ deleted: id, at }));
+  return v.parse(v.array(v.object({ id: v.string() })), results).map(({ id }) => id);
 }
 
-const EndedRow = v.object({ ...PageRow.entries, written_at: v.number() });
-
 /**
- * Jobs of a tenant of whose end D1 has heard since `since`, and when it did, epoch ms; the newest 500. A job lives
- * `lifeMs` at most, so of older ones it cannot have.
+ * Jobs of a tenant of whose end D1 has heard since `since`, epoch ms; the newest 500. A job lives `lifeMs` at most,
+ * so of older ones it cannot have.
  */
 export async function endedSince(
   db: D1Database,
   tenant: string,
   { since, lifeMs }: { since: number; lifeMs: number },
-): Promise<{ job: ExportJob; writtenAt: number }[]> {
+): Promise<ExportJob[]> {
   const { results } = await db
     .prepare(
-      `SELECT id, created_at, view, written_at FROM export_jobs
+      `SELECT id, created_at, view FROM export_jobs
        WHERE tenant = ?1 AND created_at > ?2 AND view IS NOT NULL AND written_at >= ?3
          AND completed_at IS NOT NULL
        ORDER BY created_at DESC, id DESC LIMIT ?4`,
     )
     .bind(tenant, since - 2 * lifeMs, since, ENDED_LIMIT)
     .all();
-  return v
-    .parse(v.array(EndedRow), results)
-    .flatMap(({ id, view, written_at: writtenAt }) =>
-      readable(id, view).map((job) => ({ job, writtenAt })),
-    );
+  return v.parse(v.array(PageRow), results).flatMap(({ id, view }) => readable(id, view));
 }
 
 /** A stored view, or nothing when it was written by a version that knew more than this one. */

@@ -24,6 +24,6 @@ export function feedObjectOf(
   tenant: string,
   shard = 0,
 ): DurableObjectStub<ExportFeed> | undefined {
-  // The number in front: a tenant may have any name, that of another and a number too.
-  return env.EXPORT_FEED?.getByName(`${shard}:${tenant}`);
+  // No name of a tenant has a colon in it.
+  return env.EXPORT_FEED?.getByName(shard === 0 ? tenant : `${tenant}:${shard}`);
 }

@@ -11,6 +11,19 @@ import { isUpgrade } from './entrances.ts';
 
 const FEED_TOKEN_MS = 60 * 60_000;
 
+/** For so long viewers are sent where the last one found room, ms: a crowd need not ask at each object that is full. */
+const ROOM_MS = 5000;
+const MAX_REMEMBERED = 1000;
+const rooms = new Map<string, { shard: number; until: number }>();
+
+function roomOf(tenant: string): number {
+  const room = rooms.get(tenant);
+  if (room && Date.now() < room.until) return room.shard;
+  rooms.delete(tenant);
+  if (rooms.size > MAX_REMEMBERED) rooms.clear();
+  return 0;
+}
+
 /** `GET /api/feed?tag=&status=&since=`: all jobs of an owner on one socket. */
 export async function watchFeed(c: Ctx, { tenant, tag, until }: FeedViewer): Promise<Response> {
   const query = parseOr('invalid_query', FeedQuery, c.req.query());
@@ -21,23 +34,34 @@ export async function watchFeed(c: Ctx, { tenant, tag, until }: FeedViewer): Pro
     throw new NotConfigured('the configuration needs the binding EXPORT_FEED');
   const viewer = {
     tenant,
-    ...(tag !== null && { tag }),
+    ...(tag !== null && { tag, bound: '1' }),
     ...(until !== null && { until: `${until}` }),
   };
+  return await findRoom(c, tenant, { ...c.req.query(), ...viewer });
+}
+
+/** At the first object of the feed that has room. */
+async function findRoom(c: Ctx, tenant: string, asked: Record<string, string>): Promise<Response> {
   const url = new URL('/feed', c.req.url);
-  for (let shard = 0; shard < FEED_SHARDS; shard += 1) {
-    const asked = { ...c.req.query(), ...viewer, shard: `${shard}` };
-    url.search = new URLSearchParams(asked).toString();
+  const from = roomOf(tenant);
+  for (let tried = 0; tried < FEED_SHARDS; tried += 1) {
+    const shard = (from + tried) % FEED_SHARDS;
+    url.search = new URLSearchParams({ ...asked, shard: `${shard}` }).toString();
     const response = await feedObjectOf(c.env, tenant, shard)?.fetch(new Request(url, c.req.raw));
-    // One that is full says so; the next may have room.
-    if (response && response.status !== 429) return response;
+    // One that is full says so.
+    if (!response || response.status === 429) continue;
+    if (shard !== from) rooms.set(tenant, { shard, until: Date.now() + ROOM_MS });
+    return response;
   }
   return refuse('too_many_viewers');
 }
 
 /** `POST /api/feed/tokens`: lets a browser of the owner's watch its feed, or one tag of it, for an hour. */
 export async function makeFeedToken(c: Ctx, { tenant, until }: Owner): Promise<Response> {
-  const { tag } = c.req.raw.body === null ? {} : await readBody(c.req.raw, FeedTokenRequest);
+  const { raw } = c.req;
+  // Clients that send nothing say so by a length of 0.
+  const isEmpty = raw.body === null || raw.headers.get('content-length') === '0';
+  const { tag } = isEmpty ? {} : await readBody(raw, FeedTokenRequest);
   const { SIGNING_KEYS } = settingsOf(c.env);
   const expires_at = sooner(Date.now() + FEED_TOKEN_MS, until);
   const bound = tag === undefined ? {} : { g: tag };

@@ -180,7 +180,8 @@ export async function deleteJob(c: Ctx, { tenant }: Owner): Promise<Response> {
       throw new Refusal(intended ? 'delete_conflict' : 'job_not_found');
     }
   }
-  c.executionCtx.waitUntil(tellFeed(c.env, { id, tenant }, (feed) => feed.forget(id)));
+  const tags = answer.ok ? answer.body.tags : null;
+  c.executionCtx.waitUntil(tellFeed(c.env, { id, tenant }, (feed) => feed.forget(id, tags)));
   return new Response(null, { status: 204 });
 }
 
