@@ -113,6 +113,7 @@ describe('one socket for all exports', () => {
     const [one, two] = [job('one', 1, running(1000, 5)), job('two', 2, running(1000, 5))];
     await using it = await watching(log.handlers);
     await it.on('live');
+    const before = it.seen.length;
     log.tell({
       type: 'batch',
       messages: [
@@ -125,6 +126,7 @@ describe('one socket for all exports', () => {
     await it.shows('one');
     expect(it.watch.get('one')?.progress).toBe(10);
     expect(it.watch.getSnapshot().deleted).toEqual(new Set(['two']));
+    expect(it.seen.length - before).toBe(1);
   });
 
   it('lets go of what was deleted unheard, once it reads the list where that is missing', async () => {

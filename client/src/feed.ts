@@ -73,6 +73,8 @@ export class ExportsWatch extends Live<ExportsState> {
   #cursor: number | null = null;
   /** When the list was last asked for what is in doubt. */
   #settledAt = -Infinity;
+  /** In the middle of many messages nobody is told of each. */
+  #isHeld = false;
   /** Null when it is to be made anew. */
   #jobs: readonly ExportJob[] | null = null;
 
@@ -105,8 +107,7 @@ export class ExportsWatch extends Live<ExportsState> {
     this.#known.delete(id);
     this.#doubtful.delete(id);
     this.#deleted = new Set(this.#deleted).add(id);
-    this.#jobs = null;
-    this.changed();
+    this.#touch();
   }
 
   protected override followed(): Followed {
@@ -155,7 +156,10 @@ export class ExportsWatch extends Live<ExportsState> {
       return true;
     }
     if (isBatch(message)) {
+      this.#isHeld = true;
       for (const one of message.messages) this.#take(one);
+      this.#isHeld = false;
+      if (!this.#jobs) this.changed();
     } else if (isJobReply(message)) {
       this.#doubtful.delete(message.job.id);
       this.#learn(message.job);
@@ -193,10 +197,14 @@ export class ExportsWatch extends Live<ExportsState> {
     if (job === before) return;
     this.#known.set(job.id, job);
     if (isEnded(job)) this.#doubtful.delete(job.id);
-    const gone = isEnded(job) ? this.#trim() : [];
-    if (![job, before, ...gone].some((one) => one && this.#isShown(one))) return;
+    const gone = isEnded(job) && this.#known.size > this.#keep ? this.#trim() : [];
+    if ([job, before, ...gone].some((one) => one && this.#isShown(one))) this.#touch();
+  }
+
+  /** The jobs are no longer what they were. */
+  #touch(): void {
     this.#jobs = null;
-    this.changed();
+    if (!this.#isHeld) this.changed();
   }
 
   /** Who learns jobs before a connection told anything comes as who was there when they changed last. */
