@@ -41,6 +41,8 @@ export interface Body {
 
 const FENCE = { epoch: NUMBER, seq: NUMBER };
 const LABEL = text(1, 200);
+/** A tag may be made of dots alone. */
+const TAG = NAME.filter((value) => value !== '".."');
 const FILENAME = text(1, 255, [' ', '\r\n']);
 const SIDE = between(2, 8192, ['3', '7', '100.5', '0']);
 const SECONDS = between(0, 86_400);
@@ -84,7 +86,7 @@ const OF_EXPORT = {
   'options.trim.start': [...SECONDS, '2', '3'],
   'options.trim.end': [...SECONDS, '0', '1'],
   tags: ['null', '"a"', '{}', '1', '["a","a"]', `[${'"a",'.repeat(8)}"a"]`],
-  'tags.0': NAME.filter((value) => value !== '".."'),
+  'tags.0': TAG,
   max_dollars: [...HINT, '0', '0.00001', '10000.1', '1e9'],
 };
 /** An address that is not asked for anything, as no renderer runs. */
@@ -164,7 +166,7 @@ export const BODIES = {
   }),
   feedToken: (): Body => ({
     value: { tag: 'a' },
-    fields: { tag: NAME },
+    fields: { tag: TAG },
     required: [],
     strict: [''],
   }),

@@ -125,6 +125,9 @@ describe('a socket', () => {
     const text = (code: ProblemCode) =>
       JSON.stringify({ type: 'refused', seq: 1, problem: problem(code) });
     expect(faults(notice, opened({ texts: ['{}', text('not_owner')] }))).toEqual([]);
+    const pace = '{"type":"pace","next_report_ms":1000}';
+    expect(faults(notice, opened({ texts: [text('not_owner'), pace] }))).toEqual([]);
+    expect(faults(notice, opened({ texts: [pace] }))).toHaveLength(1);
     expect(faults(notice, opened({ texts: [text('stale_attempt')] }))).toHaveLength(1);
   });
 

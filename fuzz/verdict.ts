@@ -67,7 +67,8 @@ function socketFaults(expect: Extract<Expect, { by: 'socket' }>, outcome: Outcom
   }
   // Whoever breaks the protocol may be cut off without a word.
   if (end === 'closed') return expect.closes.length > 0 ? [] : ['closed without a word'];
-  const last = texts.at(-1) ?? '';
+  // How often to report may be said at any time, and answers nothing.
+  const last = texts.findLast((text) => !v.is(Pace, text)) ?? '';
   const notice = v.safeParse(Notice, last);
   if (!notice.success) return expect.pong ? [] : ['is answered as if it were right'];
   const { code } = notice.output.problem;
@@ -79,6 +80,7 @@ const Notice = v.pipe(
   v.parseJson(),
   v.object({ type: v.literal('refused'), problem: Problem }),
 );
+const Pace = v.pipe(v.string(), v.parseJson(), v.object({ type: v.literal('pace') }));
 const ProblemText = v.pipe(v.string(), v.parseJson(), Problem);
 
 /** The code of a problem that is one in every way; else null. */

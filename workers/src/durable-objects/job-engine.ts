@@ -117,10 +117,11 @@ export class JobEngine {
 
   /** The owner's feed says what reports it wants. */
   reportToFeed(wanted: Wanted): void {
-    const was = this.watchedEveryMs;
+    const was = paceOf(this, true).next_report_ms;
     this.#feed.wanted(wanted);
     const { job } = this.#store;
-    if (job && this.watchedEveryMs !== was) this.#renderers.pace(job, paceOf(this, true));
+    const pace = paceOf(this, true);
+    if (job && pace.next_report_ms !== was) this.#renderers.pace(job, pace);
   }
 
   /** A job as anyone may see it. */
