@@ -16,6 +16,3 @@ export const Reading = v.object({
   p99: v.nullable(v.number()),
 });
 export type Reading = v.InferOutput<typeof Reading>;
-
-/** An answer, or why there is none. */
-export const Failed = v.object({ failed: v.string() });

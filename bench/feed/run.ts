@@ -14,12 +14,13 @@ import { heading, table, whole } from '../lib/report.ts';
 import { microseconds } from '../load/client/clock.ts';
 import { HttpLane } from '../load/client/http-lane.ts';
 import { endOf, nextMessage } from '../load/child.ts';
+import { Failed } from '../load/parent.ts';
 import { bundle, stopBundling } from '../load/servers/bundle.ts';
 import { migrationsOf } from '../load/servers/migrations.ts';
 import { cpuOfAll } from '../load/servers/processes.ts';
 import { Source } from '../load/servers/source.ts';
 import { Workerd, type WorkerdOptions } from '../load/servers/workerd.ts';
-import { Failed, Reading } from './calls.ts';
+import { Reading } from './calls.ts';
 import type { Command } from './calls.ts';
 
 const PAGE = inRoot('bench', 'README.md');

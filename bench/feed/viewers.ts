@@ -1,8 +1,8 @@
 // The process that holds the viewers: apart from who tells the feed, so that neither waits for the other's turn.
-import * as v from 'valibot';
 import { microseconds } from '../load/client/clock.ts';
 import { percentile } from '../load/client/percentile.ts';
 import { openSocket } from '../load/client/socket.ts';
+import { obeyParent } from '../load/parent.ts';
 import { Command } from './calls.ts';
 import type { Reading } from './calls.ts';
 
@@ -15,16 +15,7 @@ let [frames, reports] = [0, 0];
 let delays: number[] = [];
 let since = microseconds();
 
-process.on('message', (raw) => void answer(raw));
-process.once('disconnect', () => process.exit());
-
-async function answer(raw: unknown): Promise<void> {
-  try {
-    process.send?.(await obey(v.parse(Command, raw)));
-  } catch (error) {
-    process.send?.({ failed: String(error) });
-  }
-}
+obeyParent(Command, obey);
 
 async function obey(command: Command): Promise<Reading> {
   if (command.do === 'open') {

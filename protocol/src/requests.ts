@@ -109,7 +109,8 @@ export type ListQuery = v.InferOutput<typeof ListQuery>;
 
 /**
  * `GET /api/feed`: one socket for all jobs of an owner, of one tag or of all. `status` says which jobs are
- * told of at first; that a job changes is told in any case. `since` is the cursor of the last `ready`.
+ * told of at first; that a job changes is told in any case. `since` is the cursor of the last `ready`;
+ * with `batch` several messages may come in one frame.
  */
 export const FeedQuery = v.strictObject({
   tag: v.optional(Tag),

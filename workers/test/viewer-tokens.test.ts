@@ -1,5 +1,5 @@
 import { createHmac, hkdfSync } from 'node:crypto';
-import { runInDurableObject } from 'cloudflare:test';
+import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { FeedTokenReply, JobReply, TokenReply } from '@export-jobs/protocol';
 import type { ViewerRight } from '@export-jobs/protocol';
@@ -180,6 +180,19 @@ describe('a viewer’s token', () => {
     const init = { method: 'POST', headers: { 'content-length': '0' }, body: '' };
     expect((await ask('/api/feed/tokens', init, API_KEY)).status).toBe(201);
     expect((await ask('/api/feed/tokens', { method: 'POST' }, API_KEY)).status).toBe(201);
+  });
+
+  it('of a feed that expires while nothing happens is let go when the feed looks after itself', async () => {
+    fakeTime();
+    const { secret } = await newKey({ tenant: 'quiet' });
+    const made = await askWith(secret, 'POST', '/api/feed/tokens', {});
+    const { feed_token } = v.parse(FeedTokenReply, await made.json());
+    const heard = await feedOf(feed_token);
+    later(61 * MINUTE);
+    const feed = feedObjectOf(env, 'quiet');
+    if (!feed) throw new Error('there is no feed');
+    await until(() => runDurableObjectAlarm(feed));
+    await until(() => heard.includes('closed 4401'));
   });
 
   it('leaves nobody at the object when only the head of a stream is asked for', async () => {

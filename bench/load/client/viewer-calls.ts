@@ -42,6 +42,3 @@ export const Verdict = v.object({
 });
 
 export const Done = v.object({ done: v.literal(true) });
-
-/** An answer, or why there is none. */
-export const Failed = v.object({ failed: v.string() });

@@ -4,7 +4,8 @@ import path from 'node:path';
 import * as v from 'valibot';
 import { endOf, nextMessage } from '../child.ts';
 import type { Door } from './socket.ts';
-import { Done, Failed, Reading, Verdict, type Command } from './viewer-calls.ts';
+import { Failed } from '../parent.ts';
+import { Done, Reading, Verdict, type Command } from './viewer-calls.ts';
 import type { Tally } from './witness.ts';
 
 const PROGRAM = path.join(import.meta.dirname, '..', 'programs', 'viewers.ts');

@@ -1,11 +1,11 @@
 // The process that holds the viewers of one job at a time: apart from the reporter, so that neither waits
 // for the other's turn. Ends with whoever started it.
-import * as v from 'valibot';
 import { microseconds } from '../client/clock.ts';
 import { percentile } from '../client/percentile.ts';
 import { openSocket, type Door, type OpenSocket } from '../client/socket.ts';
 import { Command, type Reading } from '../client/viewer-calls.ts';
 import { noFaults, Witness, type Tally } from '../client/witness.ts';
+import { obeyParent } from '../parent.ts';
 
 /** So many connections are opened at once; more would only wait in the server's queue. */
 const OPENING = 50;
@@ -18,16 +18,7 @@ let isTimed = false;
 let delays: number[] = [];
 let mark = { at: microseconds(), cpu: process.cpuUsage() };
 
-process.on('message', (raw) => void answer(raw));
-process.once('disconnect', () => process.exit());
-
-async function answer(raw: unknown): Promise<void> {
-  try {
-    process.send?.(await obey(v.parse(Command, raw)));
-  } catch (error) {
-    process.send?.({ failed: String(error) });
-  }
-}
+obeyParent(Command, obey);
 
 async function obey(command: Command): Promise<object> {
   switch (command.do) {

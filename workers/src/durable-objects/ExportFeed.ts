@@ -37,19 +37,13 @@ const Watcher = v.object({
   tenant: v.string(),
   shard: v.optional(v.pipe(v.string(), v.toNumber()), '0'),
   until: v.optional(v.nullable(v.pipe(v.string(), v.toNumber())), null),
-  bound: v.optional(
-    v.pipe(
-      v.literal('1'),
-      v.transform(() => true),
-    ),
-    undefined,
-  ),
+  bound: v.optional(v.literal('1')),
 });
 
 /**
- * What happens to all jobs of one owner, on one socket. It keeps nothing of them: D1 has each change before it is told here,
- * so whoever comes, or comes back, is brought up to date from there. The jobs tell the first object of a feed; when
- * that is full there are further ones, which it tells.
+ * What happens to all jobs of one owner, on one socket. It keeps nothing of them: D1 has each change before it is
+ * told here, so whoever comes, or comes back, is brought up to date from there. The jobs tell the first object of a
+ * feed; when that is full there are further ones, which it tells.
  */
 export class ExportFeed extends DurableObject {
   readonly #viewers: FeedViewers;
@@ -80,16 +74,16 @@ export class ExportFeed extends DurableObject {
       new URL(request.url).searchParams,
     );
     const watcher = v.parse(Watcher, { tenant, shard, until, bound });
-    const query = v.parse(FeedQuery, rest);
+    const newcomer = { ...v.parse(FeedQuery, rest), bound: watcher.bound !== undefined };
     this.#isNewlyWatched ||= this.#owner === null;
     const accepted = this.#viewers.accept(request, {
       ...watcher,
-      bound: watcher.bound ?? false,
-      tag: query.tag ?? null,
-      batch: query.batch !== undefined,
+      bound: newcomer.bound,
+      tag: newcomer.tag ?? null,
+      batch: newcomer.batch !== undefined,
     });
     if (!accepted) return refuse('too_many_viewers');
-    this.#newcomers.set(accepted.socket, { ...query, bound: watcher.bound ?? false });
+    this.#newcomers.set(accepted.socket, newcomer);
     this.ctx.waitUntil(this.#greet());
     return accepted.response;
   }
@@ -131,6 +125,7 @@ export class ExportFeed extends DurableObject {
    * theirs may have been lost, and moves the cursors on.
    */
   override async alarm(): Promise<void> {
+    this.#viewers.dismiss();
     const owner = this.#owner;
     if (!owner) return;
     try {

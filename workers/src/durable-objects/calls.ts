@@ -255,7 +255,10 @@ export function paceOf({ settings: { POLICY: policy }, watchedEveryMs }: Port, b
     ? policy.report_unwatched_ms
     : Math.min(policy.report_unwatched_ms, policy.report_posted_ms);
   const next_report_ms =
-    watchedEveryMs === null ? rare : Math.max(policy.report_watched_ms, watchedEveryMs);
+    watchedEveryMs === null
+      ? rare
+      : // A renderer by POST learns by the answers alone that it is to stop.
+        Math.min(rare, Math.max(policy.report_watched_ms, watchedEveryMs));
   return { lease_ms: policy.lease_ms, next_report_ms };
 }
 

@@ -12,6 +12,20 @@ export interface News {
   readonly tags: readonly string[] | null;
 }
 
+/** Of which jobs somebody hears. */
+interface Wanted {
+  /** Null for all. */
+  readonly tag: string | null;
+  /** Whether the token is of that tag alone: then of nothing that may be of another. */
+  readonly bound: boolean;
+}
+
+/** Whether news of jobs with these tags is for who wants that. */
+export function isFor({ tag, bound }: Wanted, tags: News['tags']): boolean {
+  if (tag === null) return true;
+  return tags === null ? !bound : tags.includes(tag);
+}
+
 /** What waits to be told, in its order. A report takes the place of the one before it, if nothing came between. */
 export class FeedQueue {
   #news: News[] = [];

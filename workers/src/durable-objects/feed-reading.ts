@@ -5,9 +5,8 @@ import { deletedSince, endedSince, liveJobs } from '../lib/job-views.ts';
 import { relink } from '../lib/links.ts';
 import { messageOf } from '../lib/messages.ts';
 import { within } from '../lib/within.ts';
-import { framesOf } from './feed-news.ts';
+import { framesOf, isFor } from './feed-news.ts';
 import type { News } from './feed-news.ts';
-import { isFor } from './feed-viewers.ts';
 import { sendQuietly } from './sockets.ts';
 
 // Responsible for what D1 knows of an owner's jobs, as it is told to the viewers of its feed.
@@ -16,7 +15,6 @@ import { sendQuietly } from './sockets.ts';
 export const OVERLAP_MS = 60_000;
 /** Longer than D1 ever takes in health, ms; who comes next waits for it. */
 const PATIENCE_MS = 10_000;
-
 /** How far apart the cursors of two newcomers may be who are told the same, ms. */
 const ALIKE_MS = 60_000;
 

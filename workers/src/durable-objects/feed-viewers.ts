@@ -7,7 +7,7 @@ import {
 } from '@export-jobs/protocol';
 import type { FeedMessage } from '@export-jobs/protocol';
 import * as v from 'valibot';
-import { FeedQueue, framesOf } from './feed-news.ts';
+import { FeedQueue, framesOf, isFor } from './feed-news.ts';
 import type { News } from './feed-news.ts';
 import { closeBack, sendQuietly, upgradeHeaders } from './sockets.ts';
 
@@ -39,12 +39,6 @@ const Attachment = v.object({
 
 /** Whose feed it is, and of which jobs; a null tag fits any. */
 export type Wish = v.InferOutput<typeof Attachment>;
-
-/** Whether this is for who wishes that. Whose token is of a tag hears nothing that may be of another. */
-export function isFor({ tag, bound }: Pick<Wish, 'tag' | 'bound'>, tags: News['tags']): boolean {
-  if (tag === null) return true;
-  return tags === null ? !bound : tags.includes(tag);
-}
 
 /** News for those who listen in one way, and when they are next to be told, epoch ms. */
 class Channel {
@@ -89,6 +83,11 @@ export class FeedViewers {
     socket.serializeAttachment(wish);
     const headers = upgradeHeaders(request, VIEWER_SUBPROTOCOL);
     return { socket, response: new Response(null, { status: 101, webSocket: client, headers }) };
+  }
+
+  /** Lets those go whose time is over, though there is no news. */
+  dismiss(): void {
+    this.#current(Date.now());
   }
 
   /** Tells everyone who wants to know: of changes soon, of reports as often as there is time for. */
